@@ -13,7 +13,9 @@ from distill.errors import SettingsError
 from distill.records import Sampling
 
 
-def setting(default: Any, help: str, *, low: float | None = None, high: float | None = None, choices: tuple[str, ...] = ()) -> Any:
+def setting(
+    default: Any, help: str, *, low: float | None = None, high: float | None = None, choices: tuple[str, ...] = ()
+) -> Any:
     """A dataclass field with its help text, inclusive range or choices."""
     return field(default=default, metadata={"help": help, "low": low, "high": high, "choices": choices})
 
@@ -34,15 +36,24 @@ def check(settings: Any, group: str) -> None:
         if choices and value not in choices:
             raise SettingsError(name, f"must be one of {', '.join(choices)}, not {value!r}.")
         if (low is not None and value < low) or (high is not None and value > high):
-            raise SettingsError(name, f"must be between {low} and {high}, not {value!r}." if high is not None else f"must be at least {low}, not {value!r}.")
+            raise SettingsError(
+                name,
+                f"must be between {low} and {high}, not {value!r}."
+                if high is not None
+                else f"must be at least {low}, not {value!r}.",
+            )
 
 
 @dataclass(frozen=True)
 class TeacherSettings:
     system_prompt: str = setting("", "Sent before every instruction. Empty: no system message.")
-    temperature: float = setting(0.7, "Randomness of the teacher's answers; 0 is greedy. The paper uses 0.7.", low=0, high=2)
+    temperature: float = setting(
+        0.7, "Randomness of the teacher's answers; 0 is greedy. The paper uses 0.7.", low=0, high=2
+    )
     top_p: float = setting(1.0, "Nucleus sampling: keep the most likely tokens up to this mass.", low=0.01, high=1)
-    max_tokens: int = setting(1024, "Longest teacher answer, in tokens. Longer ones are cut and marked as cut.", low=1, high=131072)
+    max_tokens: int = setting(
+        1024, "Longest teacher answer, in tokens. Longer ones are cut and marked as cut.", low=1, high=131072
+    )
 
     def __post_init__(self) -> None:
         check(self, "teacher")
@@ -54,9 +65,18 @@ class TeacherSettings:
 
 @dataclass(frozen=True)
 class StudentSettings:
-    base: str = setting("bundled", "Base model: a Hugging Face id, a folder, or 'bundled' for the small student that ships with LionWeb.")
-    template: str = setting("auto", "Prompt format: the tokenizer's chat template, Alpaca's '### Instruction:' format, or auto (chat where there is one).", choices=("auto", "chat", "alpaca"))
-    temperature: float = setting(0.7, "Randomness of the student's answers; 0 is greedy. The paper uses 0.7.", low=0, high=2)
+    base: str = setting(
+        "bundled",
+        "Base model: a Hugging Face id, a folder, or 'bundled' for the small student that ships with LionWeb.",
+    )
+    template: str = setting(
+        "auto",
+        "Prompt format: the tokenizer's chat template, Alpaca's '### Instruction:' format, or auto (chat where there is one).",
+        choices=("auto", "chat", "alpaca"),
+    )
+    temperature: float = setting(
+        0.7, "Randomness of the student's answers; 0 is greedy. The paper uses 0.7.", low=0, high=2
+    )
     top_p: float = setting(1.0, "Nucleus sampling for the student.", low=0.01, high=1)
     max_new_tokens: int = setting(1024, "Longest student answer, in tokens.", low=1, high=131072)
     batch_size: int = setting(64, "Most sequences decoded at once.", low=1, high=4096)
@@ -76,19 +96,32 @@ class TrainingSettings:
     method: str = setting("lora", "LoRA trains small adapters; full trains every weight.", choices=("lora", "full"))
     epochs: int = setting(3, "Passes over the Train Pool in each iteration.", low=1, high=100)
     learning_rate: float = setting(2e-5, "Peak learning rate.", low=1e-8, high=1)
-    schedule: str = setting("cosine", "How the learning rate falls after the warm-up.", choices=("cosine", "linear", "constant"))
+    schedule: str = setting(
+        "cosine", "How the learning rate falls after the warm-up.", choices=("cosine", "linear", "constant")
+    )
     warmup_ratio: float = setting(0.03, "Share of the steps in which the learning rate rises.", low=0, high=0.9)
     batch_size: int = setting(128, "Global batch: sequences per optimizer step, over all devices.", low=1, high=65536)
-    max_length: int = setting(1024, "Longest training sequence in tokens, prompt and response; longer responses are cut there.", low=16, high=131072)
+    max_length: int = setting(
+        1024,
+        "Longest training sequence in tokens, prompt and response; longer responses are cut there.",
+        low=16,
+        high=131072,
+    )
     weight_decay: float = setting(0.0, "AdamW weight decay.", low=0, high=1)
     max_grad_norm: float = setting(1.0, "Gradients are clipped to this norm.", low=0.01, high=1000)
     lora_r: int = setting(16, "Rank of the LoRA matrices.", low=1, high=1024)
     lora_alpha: int = setting(32, "LoRA scaling; alpha / r multiplies the update.", low=1, high=4096)
     lora_dropout: float = setting(0.0, "Dropout on the LoRA path.", low=0, high=0.9)
     precision: str = setting("auto", "auto measures which is faster on this machine.", choices=("auto", "bf16", "fp32"))
-    gradient_checkpointing: bool = setting(False, "Recompute activations in the backward pass: slower, needs less memory.")
-    warm_start: bool = setting(True, "Start from the last iteration's checkpoint (the paper does); off: from the base each time.")
-    train_on_cut: bool = setting(False, "Also train on teacher answers that were cut at the token limit (without an end-of-text token).")
+    gradient_checkpointing: bool = setting(
+        False, "Recompute activations in the backward pass: slower, needs less memory."
+    )
+    warm_start: bool = setting(
+        True, "Start from the last iteration's checkpoint (the paper does); off: from the base each time."
+    )
+    train_on_cut: bool = setting(
+        False, "Also train on teacher answers that were cut at the token limit (without an end-of-text token)."
+    )
     save_every_steps: int = setting(50, "Save a resume point every so many optimizer steps.", low=1, high=100000)
 
     def __post_init__(self) -> None:
@@ -97,13 +130,24 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class RefereeSettings:
-    mode: str = setting("pairwise", "pairwise: the referee model reads both responses in both orders. likelihood: mean token log-likelihood under a local open-weights teacher.", choices=("pairwise", "likelihood"))
-    weights: str = setting("bundled", "Likelihood mode only: the open-weights model that scores; a Hugging Face id, a folder, a .gguf file, or 'bundled'.")
+    mode: str = setting(
+        "pairwise",
+        "pairwise: the referee model reads both responses in both orders. likelihood: mean token log-likelihood under a local open-weights teacher.",
+        choices=("pairwise", "likelihood"),
+    )
+    weights: str = setting(
+        "bundled",
+        "Likelihood mode only: the open-weights model that scores; a Hugging Face id, a folder, a .gguf file, or 'bundled'.",
+    )
     temperature: float = setting(0.2, "Randomness of the referee. The paper uses 0.2.", low=0, high=2)
     max_tokens: int = setting(512, "Longest review, in tokens.", low=16, high=131072)
     tau: float = setting(1.0, "Threshold: an instruction is hard if the gap is at least this.", low=-9, high=9)
-    reask: int = setting(2, "How often an unreadable review is asked again before the pair stays unscored.", low=0, high=10)
-    structured_output: str = setting("auto", "Ask for scores as JSON by schema where the endpoint supports it.", choices=("auto", "on", "off"))
+    reask: int = setting(
+        2, "How often an unreadable review is asked again before the pair stays unscored.", low=0, high=10
+    )
+    structured_output: str = setting(
+        "auto", "Ask for scores as JSON by schema where the endpoint supports it.", choices=("auto", "on", "off")
+    )
 
     def __post_init__(self) -> None:
         check(self, "referee")
@@ -120,8 +164,12 @@ class GeneratorSettings:
     temperature: float = setting(1.0, "Randomness of the generator. The paper uses 1.0.", low=0, high=2)
     top_p: float = setting(1.0, "Nucleus sampling for the generator.", low=0.01, high=1)
     max_tokens: int = setting(512, "Longest generated instruction, in tokens.", low=16, high=131072)
-    novelty_threshold: float = setting(0.7, "A new instruction is kept if its ROUGE-L F with every known one is at most this.", low=0, high=1)
-    max_attempts: int = setting(5, "Most candidates to ask for, per instruction wanted, before stopping with a reason.", low=1, high=1000)
+    novelty_threshold: float = setting(
+        0.7, "A new instruction is kept if its ROUGE-L F with every known one is at most this.", low=0, high=1
+    )
+    max_attempts: int = setting(
+        5, "Most candidates to ask for, per instruction wanted, before stopping with a reason.", low=1, high=1000
+    )
 
     def __post_init__(self) -> None:
         check(self, "generator")
@@ -133,10 +181,16 @@ class GeneratorSettings:
 
 @dataclass(frozen=True)
 class PoolSettings:
-    mode: str = setting("replace", "replace: new instructions become the next Train Pool (the paper). append: they are added to it.", choices=("replace", "append"))
+    mode: str = setting(
+        "replace",
+        "replace: new instructions become the next Train Pool (the paper). append: they are added to it.",
+        choices=("replace", "append"),
+    )
     train: int = setting(0, "Size of the first Train Pool; 0 takes the whole imported pool.", low=0, high=100_000_000)
     cache: int = setting(0, "Size of the first Cache Pool; 0 takes the whole imported pool.", low=0, high=100_000_000)
-    heldout: int = setting(100, "Held-out instructions on which every checkpoint is measured; never trained on.", low=0, high=1_000_000)
+    heldout: int = setting(
+        100, "Held-out instructions on which every checkpoint is measured; never trained on.", low=0, high=1_000_000
+    )
 
     def __post_init__(self) -> None:
         check(self, "pools")
@@ -144,10 +198,20 @@ class PoolSettings:
 
 @dataclass(frozen=True)
 class GateSettings:
-    review: str = setting("skip", "Stop for people after the referee: skip, a random sample, or every flagged item.", choices=("skip", "sample", "require"))
+    review: str = setting(
+        "skip",
+        "Stop for people after the referee: skip, a random sample, or every flagged item.",
+        choices=("skip", "sample", "require"),
+    )
     review_sample_percent: float = setting(10.0, "Share of the instructions to review when sampling.", low=0, high=100)
-    approval: str = setting("skip", "Stop for people after the generator: skip, a random sample, or every new instruction.", choices=("skip", "sample", "require"))
-    approval_sample_percent: float = setting(10.0, "Share of the new instructions to approve when sampling.", low=0, high=100)
+    approval: str = setting(
+        "skip",
+        "Stop for people after the generator: skip, a random sample, or every new instruction.",
+        choices=("skip", "sample", "require"),
+    )
+    approval_sample_percent: float = setting(
+        10.0, "Share of the new instructions to approve when sampling.", low=0, high=100
+    )
 
     def __post_init__(self) -> None:
         check(self, "gates")
@@ -172,7 +236,9 @@ class ExperimentSettings:
         for name, meta in plain.items():
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or not meta["low"] <= value <= meta["high"]:
-                raise SettingsError(name, f"must be a whole number between {meta['low']} and {meta['high']}, not {value!r}.")
+                raise SettingsError(
+                    name, f"must be a whole number between {meta['low']} and {meta['high']}, not {value!r}."
+                )
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -190,4 +256,9 @@ def _build(cls: Any, data: Any, path: str) -> Any:
     unknown = sorted(set(data) - set(hints))
     if unknown:
         raise SettingsError(f"{path}{unknown[0]}", "is not a setting.")
-    return cls(**{name: _build(hints[name], value, f"{path}{name}.") if is_dataclass(hints[name]) else value for name, value in data.items()})
+    return cls(
+        **{
+            name: _build(hints[name], value, f"{path}{name}.") if is_dataclass(hints[name]) else value
+            for name, value in data.items()
+        }
+    )
