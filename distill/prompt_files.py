@@ -1,0 +1,25 @@
+"""The prompt templates of distill/prompts, one text file each, with $names for what is filled in."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from string import Template
+
+_FOLDER = Path(__file__).parent / "prompts"
+
+
+@cache
+def text(name: str) -> str:
+    return (_FOLDER / f"{name}.txt").read_text(encoding="utf-8").strip()
+
+
+def fill(name: str, **values: str) -> str:
+    """The template with every $name replaced once: what is filled in is never read as a template itself."""
+    return Template(text(name)).substitute(values)
+
+
+def version(*names: str) -> str:
+    """8 hex digits that change whenever the wording of one of the templates does."""
+    return hashlib.sha256("\x1f".join(text(name) for name in names).encode()).hexdigest()[:8]
