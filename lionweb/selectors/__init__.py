@@ -1,0 +1,1 @@
+"""Reads for pages: one module a page, returning what the template shows."""

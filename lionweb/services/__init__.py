@@ -1,0 +1,1 @@
+"""All writes. Keyword-only, typed, atomic; side effects on commit."""

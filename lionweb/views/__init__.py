@@ -1,0 +1,1 @@
+"""Doors: fetch and authorise, check, call one function, answer."""
