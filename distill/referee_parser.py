@@ -17,7 +17,7 @@ Scores = tuple[float, float]
 
 _NUMBER = r"[-+−]?\d+(?:[.,]\d+)?"
 _OF_TEN = r"(?:\s*(?:/|out of|von|sur|de|из|/\s*满分)\s*10(?![.,]?\d))?"
-_END = r"(?=\s*(?:$|[\n,;|)\]}<(、。，；و]|\.(?!\d)|and\b|und\b|et\b|y\b|e\b|и\b|和|while\b|but\b|points?\b|分|点|점|balls?\b|Punkte\b|puntos\b))"
+_END = r"(?=\s*(?:$|[\n,;|)\]}<>(、。，；و]|\.(?!\d)|and\b|und\b|et\b|y\b|e\b|и\b|和|while\b|but\b|points?\b|分|点|점|balls?\b|Punkte\b|puntos\b))"
 _WHO = (
     r"assist\w*|asist\w*|助手|助理|アシスタント|어시스턴트|помощник\w*|ассистент\w*|المساعد|مساعد|सहायक|trợ lý|"
     r"model\w*|model[lo]\w*|模型|モデル|answers?|responses?|repl(?:y|ies)|回答|respuesta|réponse|antwort|ответ\w*|AI|bot"
