@@ -32,7 +32,7 @@ _ORDINAL = re.compile(
     rf"\b(?P<index>first|second)\s+(?:{_WHO})[^\d\n]{{0,40}}?{_BIND}\s*(?P<number>{_NUMBER}){_OF_TEN}{_END}", re.I
 )
 _NUMBER_FIRST = re.compile(
-    rf"(?P<number>{_NUMBER}){_OF_TEN}\s*(?:points?\s*)?(?:\(|for|to)\s*(?:the\s+)?(?:{_WHO})\s*#?(?P<index>{_INDEX})",
+    rf"(?<![\d.,/])(?P<number>{_NUMBER}){_OF_TEN}\s*(?:points?\s*)?(?:\(|for|to)\s*(?:the\s+)?(?:{_WHO})\s*#?(?P<index>{_INDEX})",
     re.I,
 )
 _BARE_LABEL = re.compile(
