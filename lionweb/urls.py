@@ -1,3 +1,11 @@
-from django.urls import URLPattern
+from django.contrib.auth.views import LogoutView
+from django.urls import include, path
 
-urlpatterns: list[URLPattern] = []
+from lionweb.views.sign_in import SignIn
+
+urlpatterns = [
+    path("sign-in/", SignIn.as_view(), name="sign-in"),
+    path("sign-out/", LogoutView.as_view(), name="sign-out"),
+    path("", include("lionweb.urls_experiments")),
+    path("", include("lionweb.urls_pools")),
+]

@@ -1,0 +1,37 @@
+"""What all tests of the web app share: plain static files, fast passwords, and a cast of users."""
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _quick_and_plain(settings):
+    """No collected static files and no costly password hash in tests."""
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    }
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture
+def alice(db):
+    """A researcher."""
+    return _person("alice", "researcher")
+
+
+@pytest.fixture
+def bob(db):
+    """An annotator."""
+    return _person("bob", "annotator")
+
+
+@pytest.fixture
+def charlie(db):
+    """A viewer: sees everything, may change nothing."""
+    return _person("charlie", "viewer")
+
+
+def _person(name, role):
+    from lionweb.models import User  # the models need Django, which is set up after this file is read
+
+    return User.objects.create_user(name, f"{name}@example.org", f"{name}-password", role=role)
