@@ -151,7 +151,7 @@ def _pair_in(value: Any) -> tuple[str, str] | None:
         return None
     by_index: dict[str, str] = {}
     for key, item in value.items():
-        index = re.search(r"(?:^|[^a-z0-9])?([12]|(?<![a-z])[ab](?![a-z]))(?!\d)", key.lower())
+        index = re.search(r"((?<!\d)[12](?!\d)|(?<![a-z])[ab](?![a-z]))", key.lower())
         number = _as_number(item)
         if index and number:
             by_index["2" if index.group(1) in _SECOND else "1"] = number
