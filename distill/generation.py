@@ -173,7 +173,7 @@ class Generation:
             self.asked[candidate.difficulty] += 1
             self.kept[candidate.difficulty] += not candidate.rejected
             self.rejected.update([candidate.rejected] if candidate.rejected else [])
-        self.barren |= {kind for kind in KINDS if _is_barren([c for c in decided if c.difficulty == kind])}
+        self.barren |= {kind for kind in KINDS if is_barren([c for c in decided if c.difficulty == kind])}
         return decided
 
     def shortfall(self) -> GeneratorDry | None:
@@ -195,7 +195,7 @@ class Generation:
         return min(wanted - self.kept[kind], wanted * self.max_attempts - self.asked[kind])
 
 
-def _is_barren(decided: Sequence[Candidate]) -> bool:
+def is_barren(decided: Sequence[Candidate]) -> bool:
     """No reply of a large enough round was kept. Failed calls say nothing about the generator."""
     replies = [c for c in decided if c.rejected != "call_failed"]
     return len(replies) >= _BARREN_ROUND and all(c.rejected for c in replies)

@@ -142,6 +142,7 @@ class Candidate(models.Model):
     difficulty = models.CharField(max_length=4, choices=[(d.value, d.value) for d in Difficulty])
     parent = models.ForeignKey("Instruction", models.PROTECT, related_name="+")
     raw = models.TextField()
+    round = models.PositiveIntegerField()
     finish = models.CharField(max_length=16, blank=True)  # empty: the call failed for good
     judged = models.BooleanField(default=False)
     rejected = models.CharField(max_length=40, blank=True)  # reason; empty once judged: accepted

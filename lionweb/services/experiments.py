@@ -1,0 +1,54 @@
+from django.db import transaction
+
+from distill.errors import SettingsError
+from distill.settings import ExperimentSettings
+from lionweb.models import Endpoint, Experiment, Pool, PoolKind, User
+from lionweb.services import audit
+from lionweb.services.errors import Refused
+
+
+@transaction.atomic
+def create_experiment(
+    *,
+    owner: User,
+    name: str,
+    endpoint: Endpoint,
+    pool: Pool,
+    heldout_pool: Pool | None,
+    settings: ExperimentSettings,
+    cloned_from: Experiment | None = None,
+) -> Experiment:
+    """Freeze settings under a name.
+
+    Raises:
+        Refused: the name is empty or the pools do not fit their use.
+        SettingsError: the pool is too small for the sizes asked for.
+    """
+    if not name.strip():
+        raise Refused("The experiment has no name.", "Give it one; it stands in every list.")
+    _check_pools(pool, heldout_pool, settings)
+    experiment = Experiment.objects.create(
+        name=name.strip(),
+        owner=owner,
+        endpoint=endpoint,
+        pool=pool,
+        heldout_pool=heldout_pool,
+        settings_json=settings.to_json(),
+        cloned_from=cloned_from,
+    )
+    audit.record(actor=owner, action="experiment.create", target=experiment, name=experiment.name)
+    return experiment
+
+
+def _check_pools(pool: Pool, heldout_pool: Pool | None, settings: ExperimentSettings) -> None:
+    if pool.kind != PoolKind.SEED or pool.rows == 0:
+        raise Refused(f"{pool.name} holds no instructions to train on.", "Choose an imported instruction pool.")
+    if heldout_pool is not None and heldout_pool.kind != PoolKind.HELDOUT:
+        raise Refused(f"{heldout_pool.name} is not a held-out set.", "Choose one, or leave it empty to split the pool.")
+    split = 0 if heldout_pool else settings.pools.heldout
+    left = pool.rows - split
+    if left < 1:
+        raise SettingsError("pools.heldout", f"must leave instructions to train on; the pool holds {pool.rows}.")
+    for field, size in (("pools.train", settings.pools.train), ("pools.cache", settings.pools.cache)):
+        if size > left:
+            raise SettingsError(field, f"is {size}, but only {left} instructions are left for it.")

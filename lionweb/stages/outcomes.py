@@ -1,0 +1,53 @@
+"""What all calls have in common when their outcomes are stored: the ledger, and items that failed for good."""
+
+from collections.abc import Mapping, Sequence
+
+from django.db.models import F
+
+from distill.records import CallOutcome, Purpose
+from lionweb.models import Endpoint, ItemFailure, ModelCall, Stage
+from lionweb.services import leases
+
+TRIES = 2
+"""An item whose call failed after all its retries gets a second turn at the end of the stage, and no third."""
+
+
+def write_ledger(*, stage: Stage, endpoint: Endpoint, purpose: Purpose, outcomes: Sequence[CallOutcome]) -> None:
+    rows = [
+        ModelCall(
+            endpoint=endpoint,
+            experiment_id=stage.iteration.experiment_id,
+            stage=stage,
+            purpose=purpose,
+            outcome=call.outcome,
+            paid=call.paid,
+            prompt_tokens=call.prompt_tokens,
+            completion_tokens=call.completion_tokens,
+            cost_usd=call.cost_usd,
+            latency_seconds=call.latency_seconds,
+        )
+        for outcome in outcomes
+        for call in outcome.calls
+    ]
+    ModelCall.objects.bulk_create(rows)
+
+
+def write_failures(*, stage: Stage, outcomes: Sequence[CallOutcome], instructions: Mapping[str, int]) -> None:
+    """Count the items without a completion. instructions: item key to instruction id."""
+    for outcome in outcomes:
+        if outcome.completion is not None:
+            continue
+        changed = ItemFailure.objects.filter(stage=stage, key=outcome.key).update(
+            attempts=F("attempts") + 1, message=str(outcome.error)
+        )
+        if not changed:
+            ItemFailure.objects.create(
+                stage=stage,
+                key=outcome.key,
+                instruction_id=instructions.get(outcome.key),
+                message=str(outcome.error),
+            )
+
+
+def free(outcomes: Sequence[CallOutcome]) -> None:
+    leases.unclaim(keys=[outcome.key for outcome in outcomes])

@@ -1,0 +1,157 @@
+"""The student learns: one process, its files in the artifacts folder, its metrics in the database."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.db import transaction
+
+from distill.errors import TrainingError
+from distill.records import Finish
+from distill.training_client import TrainingJob
+from lionweb import pools_of
+from lionweb.models import Checkpoint, MetricPoint, Response, Stage
+from lionweb.services.transitions import log
+from lionweb.stages.pairs import teacher_responses
+
+
+class Training:
+    name = "train"
+    queue = "gpu"
+    label = "optimizer steps"
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.iteration = stage.iteration
+        self.experiment = stage.iteration.experiment
+        self.settings = self.experiment.settings
+
+    def total_rows(self) -> int:
+        return 1
+
+    def open_rows(self) -> int:
+        return 0 if Checkpoint.objects.filter(iteration=self.iteration).exists() else 1
+
+    def job(self) -> TrainingJob:
+        """Write the training files and say what to do with them."""
+        folder = django_settings.ARTIFACTS_DIR / self._folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        train, heldout = folder / "train.jsonl", folder / "heldout.jsonl"
+        if not _write(train, self._train_rows()):
+            raise TrainingError(
+                "No teacher response can be trained on: all are cut, empty or missing.",
+                "Raise the teacher's token limit, or allow training on cut answers.",
+            )
+        some_heldout = _write(heldout, self._heldout_rows())
+        return TrainingJob(
+            base=self.settings.student.base,
+            home=str(django_settings.LIONWEB_HOME),
+            adapter=self._warm_start(),
+            output=str(django_settings.ARTIFACTS_DIR / self._checkpoint_path()),
+            work=str(folder / "work"),
+            train_file=str(train),
+            heldout_file=str(heldout) if some_heldout else None,
+            settings=asdict(self.settings.training),
+            template=self.settings.student.template,
+            system_prompt=self.settings.teacher.system_prompt,
+            seed=self.settings.seed,
+            threads=django_settings.LIONWEB_THREADS,
+        )
+
+    def _folder(self) -> str:
+        return f"experiments/{self.experiment.pk}/iteration-{self.iteration.number}"
+
+    def _checkpoint_path(self) -> str:
+        return f"experiments/{self.experiment.pk}/checkpoint-{self.iteration.number}"
+
+    def _warm_start(self) -> str | None:
+        if not self.settings.training.warm_start or self.iteration.number == 1:
+            return None
+        last = self.experiment.checkpoints.get(number=self.iteration.number - 1)
+        return str(django_settings.ARTIFACTS_DIR / last.path)
+
+    def _train_rows(self) -> Iterable[Response]:
+        usable = [Finish.STOP, Finish.LENGTH] if self.settings.training.train_on_cut else [Finish.STOP]
+        pool = pools_of.train_pool(self.experiment, self.iteration.number)
+        return self._responses(pool).filter(finish__in=usable)
+
+    def _heldout_rows(self) -> Iterable[Response]:
+        return self._responses(pools_of.heldout_set(self.experiment)).filter(finish__in=[Finish.STOP, Finish.LENGTH])
+
+    def _responses(self, pool: Any) -> Any:
+        rows = teacher_responses(self.iteration).filter(instruction__in=pool).exclude(text="")
+        # by content, so that the order of training does not depend on when an instruction was imported
+        return rows.select_related("instruction").order_by("instruction__content_hash")
+
+    def on_event(self, event: dict[str, Any]) -> None:
+        match event["event"]:
+            case "start":
+                log(stage=self.stage, message=_start_line(event))
+            case "metric":
+                self._point(event["name"], event["step"], event["value"])
+            case "progress":
+                Stage.objects.filter(pk=self.stage.pk).update(
+                    done=event["step"], total=event["steps"], phase=f"step {event['step']} of {event['steps']}"
+                )
+            case "heldout":
+                self._point(f"heldout_loss_{event['when']}", 0, event["loss"])
+                log(stage=self.stage, message=f"Held-out loss {event['when']} training: {event['loss']:.4f}")
+            case "done":
+                self._keep(event)
+
+    def _point(self, name: str, step: int, value: float) -> None:
+        MetricPoint.objects.bulk_create(
+            [MetricPoint(stage=self.stage, name=name, step=step, value=value)],
+            update_conflicts=True,
+            unique_fields=["stage", "name", "step"],
+            update_fields=["value"],
+        )
+
+    @transaction.atomic
+    def _keep(self, event: dict[str, Any]) -> None:
+        heldout = MetricPoint.objects.filter(stage=self.stage, name__startswith="heldout_loss_")
+        metrics = dict(heldout.values_list("name", "value"))
+        checkpoint, made = Checkpoint.objects.get_or_create(
+            experiment=self.experiment,
+            number=self.iteration.number,
+            defaults={
+                "iteration": self.iteration,
+                "path": self._checkpoint_path(),
+                "sha256": event["sha256"],
+                "base": self.settings.student.base,
+                "training": asdict(self.settings.training),
+                "metrics": metrics,
+            },
+        )
+        if made:
+            log(stage=self.stage, message=f"Saved {checkpoint} (sha256 {event['sha256'][:12]}).")
+
+
+def _write(path: Path, rows: Iterable[Response]) -> int:
+    """JSON lines, written beside and renamed: a half file is never trained on. Returns the number of rows."""
+    count, part = 0, path.with_suffix(".part")
+    with part.open("w", encoding="utf-8") as file:
+        for row in rows:
+            record = {
+                "text": row.instruction.text,
+                "input": row.instruction.input,
+                "response": row.text,
+                "complete": row.finish == Finish.STOP,
+            }
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            count += 1
+    part.replace(path)
+    return count
+
+
+def _start_line(event: dict[str, Any]) -> str:
+    skipped = ", ".join(f"{reason} {n}" for reason, n in event.get("skipped", {}).items() if n)
+    again = f", resumed from step {event['resumed_from_step']}" if event.get("resumed_from_step") else ""
+    return (
+        f"Training on {event['examples']} examples, {event['steps']} steps, precision {event['precision']}, "
+        f"{event['trainable_parameters']:,} trainable parameters{again}"
+        + (f"; skipped: {skipped}." if skipped else ".")
+    )

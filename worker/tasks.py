@@ -1,0 +1,58 @@
+"""Celery tasks: an id in, one call."""
+
+import logging
+import os
+import threading
+from typing import Any
+
+from celery import signals
+from django.conf import settings
+from django.db import Error, close_old_connections, connection
+from django.utils import timezone
+
+from lionweb.models import Worker
+from lionweb.services import leases
+from lionweb.services.advance import sweep as sweep_all
+from worker.celery_app import app
+from worker.run import run_part
+
+logger = logging.getLogger(__name__)
+
+
+@app.task(name="worker.run")
+def run(stage_id: int, part: str) -> None:
+    close_old_connections()
+    run_part(stage_id, part)
+
+
+@app.task(name="worker.sweep")
+def sweep() -> None:
+    close_old_connections()
+    sweep_all()
+
+
+@signals.worker_ready.connect
+def report_worker(sender: Any, **_: Any) -> None:
+    """Show this process on the workers page for as long as it lives."""
+    queues = ",".join(sorted(queue.name for queue in sender.task_consumer.queues))
+    threading.Thread(target=_report, args=(queues, timezone.now()), name="worker-report", daemon=True).start()
+
+
+def _report(queues: str, started_at: Any) -> None:
+    waited = threading.Event()
+    while True:
+        try:
+            Worker.objects.update_or_create(
+                name=leases.worker_name(),
+                defaults={
+                    "queues": queues,
+                    "hostname": leases.machine(),
+                    "pid": os.getpid(),
+                    "started_at": started_at,
+                    "heartbeat_at": timezone.now(),
+                },
+            )
+        except Error as error:
+            logger.warning("The worker could not report itself: %s", str(error).strip())
+            connection.close()
+        waited.wait(settings.HEARTBEAT_SECONDS)
