@@ -44,9 +44,13 @@ def short_folder(folder: Path) -> Path:
 
 
 def socket_folder(folder: Path) -> Path:
-    """Where the Unix sockets lie: in the run folder, or in a short folder where its path is too long for a socket."""
-    longest = run_folder(folder) / "postgres" / ".s.PGSQL.5432.lock"
-    return run_folder(folder) if len(os.fsencode(longest)) <= LONGEST_SOCKET_PATH else short_folder(folder)
+    """Where the Unix sockets lie: in the run folder, or in a short folder where its path does not suit a socket.
+
+    A path may be too long, and PostgreSQL's clients read a comma as the start of a second host.
+    """
+    longest = os.fsencode(run_folder(folder) / "postgres" / ".s.PGSQL.5432")
+    suits = len(longest) <= LONGEST_SOCKET_PATH and b"," not in longest
+    return run_folder(folder) if suits else short_folder(folder)
 
 
 def postgres_socket_folder(folder: Path) -> Path:
