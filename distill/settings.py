@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from functools import cache
 from typing import Any, get_type_hints
 
 from distill.errors import SettingsError
@@ -20,9 +21,14 @@ def setting(
     return field(default=default, metadata={"help": help, "low": low, "high": high, "choices": choices})
 
 
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    return get_type_hints(cls)
+
+
 def check(settings: Any, group: str) -> None:
     """Raise SettingsError for the first field of a settings group that is outside its type, range or choices."""
-    hints = get_type_hints(type(settings))
+    hints = _hints(type(settings))
     for one in fields(settings):
         value, name, kind = getattr(settings, one.name), f"{group}.{one.name}", hints[one.name]
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
@@ -252,7 +258,7 @@ class ExperimentSettings:
 def _build(cls: Any, data: Any, path: str) -> Any:
     if not isinstance(data, dict):
         raise SettingsError(path or "settings", f"must be an object, not {data!r}.")
-    hints = get_type_hints(cls)
+    hints = _hints(cls)
     unknown = sorted(set(data) - set(hints))
     if unknown:
         raise SettingsError(f"{path}{unknown[0]}", "is not a setting.")

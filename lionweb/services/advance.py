@@ -134,7 +134,7 @@ def update_progress(stage: Stage, part: Part | None) -> None:
 def _complete(stage: Stage) -> bool:
     failed = ItemFailure.objects.filter(stage=stage, attempts__gte=TRIES)
     Stage.objects.filter(pk=stage.pk).update(failed_items=failed.count())
-    total = max(stage.total, 1)
+    total = max([1, *(part.total_rows() for part in parts_of(stage))])
     if failed.count() > MOST_FAILED_SHARE * total:
         last = failed.order_by("-at").first()
         error = {
