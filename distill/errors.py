@@ -75,6 +75,12 @@ class CallFailed(DistillError):
     code = "call_failed"
 
 
+class CallInterrupted(CallFailed):
+    """A call was given up because its stream stopped; asking again later is right, so the row stays open."""
+
+    code = "interrupted"
+
+
 class ModelLoadError(DistillError):
     code = "model_load"
 
