@@ -14,9 +14,26 @@ from lionweb.services.advance import advance
 from lionweb.stages.part import CallPart, InferencePart, PlainPart, TrainingPart
 from lionweb.stages.registry import parts_of
 
-WORDS = (
-    "amber brook cedar delta ember fjord grove heath inlet jetty knoll larch marsh north ocean pearl quill reed".split()
-)
+WORDS = [
+    "amber",
+    "brook",
+    "cedar",
+    "delta",
+    "ember",
+    "fjord",
+    "grove",
+    "heath",
+    "inlet",
+    "jetty",
+    "knoll",
+    "larch",
+    "marsh",
+    "north",
+    "ocean",
+    "pearl",
+    "quill",
+    "reed",
+]
 
 
 def number_of(text, modulus):
@@ -92,8 +109,8 @@ class FakeEngine:
         }
 
     def train(self, part):
-        examples = [json.loads(line) for line in open(part.job().train_file, encoding="utf-8")]
-        self.trained_on = examples
+        with open(part.job().train_file, encoding="utf-8") as lines:
+            self.trained_on = examples = [json.loads(line) for line in lines]
         steps = {"examples": len(examples), "steps": 2, "precision": "fp32", "trainable_parameters": 10}
         part.on_event({"event": "start", **steps, "skipped": {}, "resumed_from_step": 0})
         part.on_event({"event": "heldout", "when": "before", "loss": 3.0, "tokens": 50})

@@ -22,8 +22,8 @@ from lionweb.selectors.outcome import outcome_of as outcome_json
 from lionweb.services import controls, gates
 from lionweb.services.advance import advance, begin, sweep
 from lionweb.services.errors import Refused
-from tests.fake_engine import FakeEngine, drive, failed_outcome, outcome_of, reply_to
 from tests.factories import make_experiment, make_pool
+from tests.fake_engine import FakeEngine, drive, failed_outcome, outcome_of, reply_to
 
 pytestmark = pytest.mark.django_db
 
