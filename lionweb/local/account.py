@@ -24,8 +24,10 @@ class Account:
             os.chown(path, *self.user)
 
     def closed_doors(self, path: Path) -> list[Path]:
-        """Folders on the way to path that this account may not enter."""
-        return [folder for folder in reversed(path.parents) if self.user and not enters(folder.stat(), *self.user)]
+        """Folders on the way to path that are there and that this account may not enter."""
+        if self.user is None:
+            return []
+        return [one for one in reversed(path.parents) if one.exists() and not enters(one.stat(), *self.user)]
 
 
 def enters(status: os.stat_result, uid: int, gid: int) -> bool:

@@ -5,6 +5,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from lionweb.local import home
 from lionweb.local.problems import CannotStart
@@ -26,7 +28,9 @@ def prepare(folder: Path) -> None:
 
 
 def answers(folder: Path) -> bool:
-    client = redis.Redis(unix_socket_path=str(home.valkey_socket(folder)), socket_timeout=2)
+    # No retries: whoever asks is asking again soon.
+    once = Retry(NoBackoff(), retries=0)
+    client = redis.Redis(unix_socket_path=str(home.valkey_socket(folder)), socket_timeout=2, retry=once)
     try:
         return bool(client.ping())
     except (redis.ConnectionError, redis.TimeoutError):
