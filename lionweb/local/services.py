@@ -16,10 +16,15 @@ ALL_HERE: Mapping[str, str] = MappingProxyType({})
 
 @contextmanager
 def temporary_services(say: Callable[[str], None]) -> Iterator[dict[str, str]]:
-    """The environment that reaches them. What DATABASE_URL or BROKER_URL name already is used instead."""
-    with tempfile.TemporaryDirectory(prefix="lionweb-") as name:
-        with running_services(Path(name).resolve(), say, environment=os.environ) as reached:
-            yield reached
+    """The environment that reaches them, with a data folder of its own.
+
+    What DATABASE_URL or BROKER_URL name already is used instead.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="lionweb-") as name,
+        running_services(Path(name).resolve(), say, environment=os.environ) as reached,
+    ):
+        yield {**reached, "LIONWEB_HOME": str(Path(name).resolve())}
 
 
 @contextmanager
