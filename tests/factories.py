@@ -244,7 +244,7 @@ def add_candidates(iteration, parents, accepted=10, rejected=None):
         rows.append(
             _candidate(iteration, f"a{place}", parents[place % len(parents)], instruction=instruction, rouge_l=0.31)
         )
-    for reason, count in (rejected or {"near_duplicate": 4, "unreadable": 1}).items():
+    for reason, count in (rejected or {"near_duplicate": 4, "refusal": 1}).items():
         for place in range(count):
             rows.append(
                 _candidate(
@@ -259,7 +259,7 @@ def _candidate(iteration, key, parent, instruction=None, **values):
     difficulty = "hard" if len(key) % 2 else "easy"
     raw = instruction.text if instruction else "A reply that was not kept"
     return Candidate(
-        iteration=iteration, key=key, difficulty=difficulty, parent=parent, raw=raw, finish="stop", judged=True,
+        iteration=iteration, key=key, difficulty=difficulty, parent=parent, raw=raw, round=1, finish="stop", judged=True,
         instruction=instruction, **values,
     )  # fmt: skip
 

@@ -66,9 +66,9 @@ def duration(seconds: float | None) -> str:
     """The two largest units: 45 s, 3 min 20 s, 2 h 5 min, 3 d 4 h."""
     if seconds is None or not math.isfinite(seconds):
         return NOTHING
+    if 0 < seconds < 9.95 and f"{seconds:.1f}"[-1] != "0":
+        return f"{seconds:.1f}\u00a0s"
     whole = max(0, round(seconds))
-    if whole < 10 and seconds < 9.95 and round(seconds, 1) != whole:
-        return f"{max(0, seconds):.1f}\u00a0s"
     place = next(place for place, (limit, _, _) in enumerate(STEPS) if whole < limit)
     _, unit, name = STEPS[place]
     _, smaller_unit, smaller_name = STEPS[max(0, place - 1)]
@@ -102,3 +102,26 @@ def memory(size_bytes: float | None) -> str:
         if size_bytes >= unit:
             return f"{size_bytes / unit:.3g}\u00a0{name}"
     return f"{size_bytes:.0f}\u00a0bytes"
+
+
+@register.filter
+def signed_percent(share: float | None) -> str:
+    """A relative change: -0.55 as −55 %."""
+    return NOTHING if share is None else f"{100 * share:+.3g}\u00a0%".replace("-", "−")
+
+
+@register.filter
+def rate(per_second: float | None) -> str:
+    """Items per second, or per minute or hour where that is less than one."""
+    if per_second is None:
+        return NOTHING
+    for seconds, name in ((1, "s"), (60, "min")):
+        if per_second * seconds >= 1:
+            return f"{per_second * seconds:.3g}/{name}"
+    return f"{per_second * 3600:.3g}/h"
+
+
+@register.filter
+def words(name: str) -> str:
+    """A machine name as words: near_duplicate as near duplicate."""
+    return name.replace("_", " ")

@@ -1,5 +1,7 @@
 """Small parts of pages: icons, status pills, the navigation."""
 
+from typing import Any
+
 from django import template
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html, format_html_join
@@ -60,3 +62,44 @@ def topnav(context: template.Context) -> SafeString:
         here = path == start or path.startswith(f"{start}/")
         links.append((url, mark_safe(' aria-current="page"' if here else ""), icon(symbol), title))
     return format_html_join("", '<a href="{}"{}>{}<span>{}</span></a>', links)
+
+
+@register.simple_tag
+def status_icon(status: str) -> SafeString:
+    """The icon of a status alone; its word must stand beside it, at least for screen readers."""
+    return icon(STATUS_ICONS[status])
+
+
+@register.simple_tag(takes_context=True)
+def sort_header(context: template.Context, key: str, title: str, current: str, css: str = "") -> SafeString:
+    """A column head that sorts by `key`; a second press turns the order round. The rest of the URL is kept."""
+    chosen = current.removeprefix("-") == key
+    descending = current.startswith("-")
+    query = context["request"].GET.copy()
+    query["sort"] = f"-{key}" if chosen and not descending else key
+    query.pop("page", None)
+    sort = format_html(' aria-sort="{}"', "descending" if descending else "ascending") if chosen else ""
+    arrow = icon("arrow-down" if descending else "arrow-up") if chosen else ""
+    return format_html(
+        '<th scope="col" class="{}"{}><a id="sort-{}" href="?{}">{}{}</a></th>',
+        css,
+        sort,
+        key,
+        query.urlencode(),
+        title,
+        arrow,
+    )
+
+
+@register.inclusion_tag("experiments/_chart.html")
+def chart(name: str, title: str, about: str, empty: str, css: str) -> dict[str, str]:
+    return {"name": name, "title": title, "about": about, "empty": empty, "css": css}
+
+
+GATE_PAGES = {"review": "review", "approve": "approve"}
+
+
+@register.simple_tag
+def gate_url(stage: Any) -> str:
+    """The page on which people decide at this gate."""
+    return reverse(GATE_PAGES[stage.kind], args=[stage.id])

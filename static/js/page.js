@@ -2,6 +2,10 @@
 (function () {
   "use strict";
 
+  /* A form that came back with errors begins with their summary. */
+  const first = document.querySelector("[data-focus]");
+  if (first) first.focus();
+
   function closeMenus(except) {
     for (const menu of document.querySelectorAll("details.menu[open]")) {
       if (menu !== except) menu.open = false;
