@@ -127,11 +127,13 @@ def make_iteration(experiment, number=1, done=0, current=None, total=24, **field
 def _events(stage):
     if stage.status == StageStatus.PENDING:
         return
-    steps = [(StageStatus.PENDING, StageStatus.RUNNING)]
+    steps = [(StageStatus.PENDING, StageStatus.RUNNING, stage.started_at)]
     if stage.status != StageStatus.RUNNING:
-        steps.append((StageStatus.RUNNING, stage.status))
-    for before, after in steps:
-        StageEvent.objects.create(stage=stage, from_status=before, to_status=after)
+        steps.append((StageStatus.RUNNING, stage.status, stage.finished_at))
+    for before, after, at in steps:
+        event = StageEvent.objects.create(stage=stage, from_status=before, to_status=after)
+        if at:
+            StageEvent.objects.filter(pk=event.pk).update(at=at)
 
 
 def stage_of(iteration, kind):

@@ -12,6 +12,7 @@ from django.utils import timezone
 from lionweb.models import GATES, ItemFailure, MetricPoint, ModelCall, Stage, StageEvent, StageKind, StageStatus
 
 RATE_WINDOW = timedelta(seconds=60)
+SETTLED_SECONDS = 3.0  # a rate over less time jumps about
 SHOWN_FAILURES = 3
 WAITING_FOR = {StageKind.REVIEW.value: "waiting for review", StageKind.APPROVE.value: "waiting for approval"}
 
@@ -106,7 +107,7 @@ def _view(
 
 def _rate(stage: Stage, paid: Paid, elapsed: float) -> float | None:
     """Items per second: from the calls of the last minute where the stage makes calls, else over its whole run."""
-    if not stage.done or elapsed <= 0:
+    if not stage.done or elapsed < SETTLED_SECONDS:
         return None
     if paid.recent:
         items_per_call = min(1.0, stage.done / paid.calls)

@@ -81,7 +81,7 @@ def sort_header(context: template.Context, key: str, title: str, current: str, c
     sort = format_html(' aria-sort="{}"', "descending" if descending else "ascending") if chosen else ""
     arrow = icon("arrow-down" if descending else "arrow-up") if chosen else ""
     return format_html(
-        '<th scope="col" class="{}"{}><a id="sort-{}" href="?{}">{}{}</a></th>',
+        '<th scope="col" role="columnheader" class="{}"{}><a id="sort-{}" href="?{}">{}{}</a></th>',
         css,
         sort,
         key,

@@ -121,7 +121,7 @@
     if (!numbers) return;
     const training = numbers.training;
     drawLoss(training.loss);
-    drawSmall("learning_rate", training.learning_rate, 1, ".0e", "Learning rate", {});
+    drawSmall("learning_rate", training.learning_rate, 1, "~g", "Learning rate", {});
     drawSmall("tokens_per_second", training.tokens_per_second, 1, "", "Tokens per second", {});
     drawSmall("memory", training.memory_bytes, 1 / 2 ** 30, ".1f", "Memory in GB", { ticksuffix: " GB" });
     drawGaps(numbers.gaps);
