@@ -1,3 +1,26 @@
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from lionweb.views import browser, endpoints, gates, health, instruction, pools, workers
+
+urlpatterns = [
+    path("pools/", pools.pools, name="pools"),
+    path("pools/upload/", pools.upload, name="pool-upload"),
+    path("pools/<int:pk>/", pools.pool, name="pool"),
+    path("instructions/", browser.instructions, name="instructions"),
+    path("instructions/<int:pk>/", instruction.instruction, name="instruction"),
+    path("experiments/<int:pk>/iterations/<int:number>/review/", gates.review, name="review-gate"),
+    path("experiments/<int:pk>/iterations/<int:number>/review/close/", gates.close_review, name="review-close"),
+    path("experiments/<int:pk>/iterations/<int:number>/approval/", gates.approval, name="approval-gate"),
+    path("experiments/<int:pk>/iterations/<int:number>/approval/all/", gates.approve_all, name="approve-all"),
+    path("experiments/<int:pk>/iterations/<int:number>/approval/close/", gates.close_approval, name="approval-close"),
+    path("stages/<int:pk>/review/", gates.gate_of_stage, name="review"),
+    path("stages/<int:pk>/approval/", gates.gate_of_stage, name="approve"),
+    path("classifications/<int:pk>/verdict/", gates.decide_verdict, name="verdict-decide"),
+    path("candidates/<int:pk>/approval/", gates.decide_approval, name="approval-decide"),
+    path("endpoints/", endpoints.endpoints, name="endpoints"),
+    path("endpoints/add/", endpoints.add, name="endpoint-add"),
+    path("endpoints/<int:pk>/", endpoints.edit, name="endpoint-edit"),
+    path("endpoints/<int:pk>/check/", endpoints.check, name="endpoint-check"),
+    path("workers/", workers.workers, name="workers"),
+    path("healthz", health.healthz, name="healthz"),
+]

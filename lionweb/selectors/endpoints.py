@@ -1,0 +1,37 @@
+"""What the list of endpoints shows."""
+
+from dataclasses import dataclass
+
+from django.db.models import Count, Sum
+
+from lionweb.models import Endpoint, EndpointSource, Experiment, ModelCall
+
+
+@dataclass(frozen=True)
+class EndpointRow:
+    endpoint: Endpoint
+    experiments: int
+    calls: int
+    cost_usd: float
+    has_key: bool
+
+    @property
+    def is_editable(self) -> bool:
+        return self.endpoint.source == EndpointSource.PERSON
+
+    @property
+    def is_bundled(self) -> bool:
+        return self.endpoint.source == EndpointSource.BUNDLED
+
+
+def endpoint_rows(pk: int | None = None) -> list[EndpointRow]:
+    """All endpoints in the order of their making, or one."""
+    endpoints = Endpoint.objects.order_by("pk") if pk is None else Endpoint.objects.filter(pk=pk)
+    ids = [one.pk for one in endpoints]
+    uses = dict(Experiment.objects.filter(endpoint__in=ids).order_by().values_list("endpoint").annotate(Count("pk")))
+    calls = ModelCall.objects.filter(endpoint__in=ids, paid=True).order_by().values_list("endpoint")
+    paid = {row[0]: row[1:] for row in calls.annotate(Count("pk"), Sum("cost_usd"))}
+    return [
+        EndpointRow(one, uses.get(one.pk, 0), *paid.get(one.pk, (0, 0.0)), has_key=bool(one.api_key_encrypted))
+        for one in endpoints
+    ]
