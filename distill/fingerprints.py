@@ -1,0 +1,19 @@
+"""Names under which results are kept, so that what was computed once under the same conditions is found again."""
+
+from __future__ import annotations
+
+from distill.referee import referee_fingerprint
+from distill.settings import ExperimentSettings
+
+
+def student_fingerprint(settings: ExperimentSettings) -> str:
+    """Changes with anything that changes what the student is asked or how its tokens are drawn."""
+    student = settings.student
+    return student.sampling.fingerprint(student.template, settings.teacher.system_prompt, str(settings.seed))
+
+
+def referee_name(settings: ExperimentSettings, author: str) -> str:
+    """author: the endpoint's model and address; a referee by likelihood has none."""
+    if settings.referee.mode == "likelihood":
+        return f"likelihood:{settings.referee.weights}"
+    return f"pairwise:{author}#{referee_fingerprint(settings.referee)}"

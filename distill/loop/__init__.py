@@ -1,0 +1,1 @@
+"""The whole loop from files, in memory: what `python -m distill run` does. No database, no queue, no people."""
