@@ -1,7 +1,6 @@
 """No Docker engine is needed: what the files name must be there, and what they set must be read."""
 
 import re
-import shlex
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -49,7 +48,6 @@ def example():
 def manage_commands(service):
     """The management commands in a container's command line."""
     words = service.get("command", [])
-    words = shlex.split(words[2]) if words[:2] == ["sh", "-c"] else words
     return [words[i + 1] for i, word in enumerate(words) if word == "manage.py"]
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import socket
+from collections.abc import Container
 from http.client import HTTPConnection, HTTPException
 
 from lionweb.local.problems import CannotStart
@@ -31,17 +32,16 @@ def url_of(listener: socket.socket) -> str:
     return f"http://{reachable}:{port}"
 
 
-def answers(url: str, path: str = "/") -> bool:
-    """Whether an HTTP server answers there, whatever it says."""
+def answers(url: str, path: str = "/", *, accepted: Container[int] = range(100, 600)) -> bool:
+    """Whether an HTTP server answers there with one of these statuses; by default whatever it says."""
     connection = HTTPConnection(url.removeprefix("http://"), timeout=2)
     try:
         connection.request("GET", path)
-        connection.getresponse()
+        return connection.getresponse().status in accepted
     except (OSError, HTTPException):
         return False
     finally:
         connection.close()
-    return True
 
 
 def free_port(preferred: int = 0) -> int:

@@ -55,8 +55,8 @@ def valkey_program(folder: Path) -> Program:
     )
 
 
-def manage_program(name: str, *arguments: str, environment: Mapping[str, str]) -> Program:
-    return Program(name, [sys.executable, MANAGE, name, *arguments], environment=environment)
+def prepare_program(environment: Mapping[str, str]) -> Program:
+    return Program("prepare", [sys.executable, MANAGE, "prepare"], environment=environment)
 
 
 def teacher_program(folder: Path, port: int) -> Program:
@@ -65,7 +65,8 @@ def teacher_program(folder: Path, port: int) -> Program:
     return Program(
         "teacher",
         [sys.executable, "-m", "distill.teacher_server", *place, *work],
-        ready=lambda _: listener.answers(f"http://127.0.0.1:{port}", "/v1/models"),
+        # It answers 503 while it loads the weights.
+        ready=lambda _: listener.answers(f"http://127.0.0.1:{port}", "/v1/models", accepted=range(200, 300)),
     )
 
 

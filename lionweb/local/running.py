@@ -72,6 +72,7 @@ def state_of(url: str, started: float, children: Sequence[Child]) -> dict[str, A
             "pid": child.process.pid if child.process else None,
             "created": child.created,
             "restarts": child.restarts,
+            "quick_failures": child.quick_failures,
             "state": child.state,
             "log": str(child.log),
         }

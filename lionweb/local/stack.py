@@ -19,6 +19,8 @@ from lionweb.local.problems import CannotStart
 from lionweb.local.program import Child, Program
 from lionweb.local.supervisor import StopAsked, Supervisor
 
+HOPELESS_FAILURES = 5
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -78,8 +80,7 @@ def bring_up(plan: Plan, supervisor: Supervisor, listening: socket.socket, say: 
     say("Starting the database and the queue.")
     supervisor.start(plan.services())
     environment = child_environment(plan)
-    for command in (("migrate", "--noinput"), ("collectstatic", "--noinput")):
-        supervisor.run_once(programs.manage_program(*command, environment=environment))
+    supervisor.run_once(programs.prepare_program(environment))
     say("Starting workers and the web server.")
     if plan.has_teacher():
         port = teacher_port(plan.folder)
@@ -134,7 +135,7 @@ class Stack:
         """Wait until every process runs and the page answers. Raises CannotStart if the stack ends instead."""
         deadline = time.monotonic() + timeout_seconds
         while not self.is_ready():
-            if self.process.poll() is not None or time.monotonic() > deadline:
+            if self.process.poll() is not None or self.is_hopeless() or time.monotonic() > deadline:
                 raise CannotStart(f"The stack is not ready:\n{self.output()[-3000:]}")
             time.sleep(0.1)
 
@@ -142,6 +143,10 @@ class Stack:
         processes = self.state.get("processes", {})
         running_all = "web" in processes and all(one["state"] == "running" for one in processes.values())
         return running_all and listener.answers(self.url)
+
+    def is_hopeless(self) -> bool:
+        """Whether something ends again and again before it has settled."""
+        return any(one["quick_failures"] > HOPELESS_FAILURES for one in self.state.get("processes", {}).values())
 
     def stop(self, *, timeout_seconds: float = 60.0) -> int:
         """Stop it as one Ctrl-C does; returns its exit code."""

@@ -33,7 +33,8 @@ def test_nobody_answers_on_a_socket_that_only_listens(monkeypatch):
     assert not listener.answers(url)
 
 
-def test_any_answer_counts():
+@pytest.mark.parametrize(("accepted", "expected"), [(range(100, 600), True), (range(200, 300), False)])
+def test_any_answer_counts_unless_told_otherwise(accepted, expected):
     class Refuses(BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_error(500)
@@ -43,7 +44,7 @@ def test_any_answer_counts():
 
     with HTTPServer(("127.0.0.1", 0), Refuses) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
-        assert listener.answers(f"http://127.0.0.1:{server.server_port}")
+        assert listener.answers(f"http://127.0.0.1:{server.server_port}", accepted=accepted) is expected
 
 
 def test_the_preferred_port_is_taken_only_if_it_is_free():
