@@ -12,7 +12,7 @@ import unicodedata
 
 from distill import prompt_files
 from distill.generation import Slot
-from distill.records import Candidate, ChatRequest, Completion, Difficulty, Finish, Instruction, Purpose
+from distill.records import Candidate, ChatRequest, Completion, Difficulty, Finish, Instruction, Message, Purpose
 from distill.settings import GeneratorSettings
 from distill.tokenisation import tokenise
 
@@ -20,6 +20,7 @@ MIN_TOKENS, MAX_CHARACTERS = 2, 8_000
 _LOOP_TOKENS, _LOOP_SHARE = 20, 0.4  # so many tokens or more, of whose triples fewer than this share are distinct
 
 _TEMPLATES = {Difficulty.HARD: "generate_hard", Difficulty.EASY: "generate_easy"}
+_SHORT_TEMPLATES = {Difficulty.HARD: "generate_short_hard", Difficulty.EASY: "generate_short_easy"}
 _MARKER = re.compile(r"\[((?:End of )?Given Instruction)\]", re.I)
 _FENCE = re.compile(r"```[\w-]*\n(.*?)\n?```", re.S)
 _THOUGHTS = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|$)", re.S | re.I)
@@ -51,16 +52,25 @@ def generate_request(
     key: str, difficulty: Difficulty, parent: Instruction, settings: GeneratorSettings, *, attempt: int
 ) -> ChatRequest:
     """Ask for one new instruction. Different attempts at one parent are different prompts."""
-    user = prompt_files.fill(
-        _TEMPLATES[difficulty],
-        parent=_MARKER.sub(r"(\1)", _as_written(parent)),
-        variation=str(attempt + 1),
-    )
-    return ChatRequest(key, ({"role": "user", "content": user},), settings.sampling, Purpose.GENERATE)
+    asked = _ask(difficulty, _as_written(parent), attempt, short=settings.examples > 0)
+    messages = (*_examples(difficulty, settings.examples), asked)
+    return ChatRequest(key, messages, settings.sampling, Purpose.GENERATE)
 
 
-def generator_fingerprint(settings: GeneratorSettings) -> str:
-    return settings.sampling.fingerprint("generate", prompt_files.version(*_TEMPLATES.values()))
+def _ask(difficulty: Difficulty, parent: str, attempt: int, *, short: bool) -> Message:
+    template = _SHORT_TEMPLATES[difficulty] if short else _TEMPLATES[difficulty]
+    text = prompt_files.fill(template, parent=_MARKER.sub(r"(\1)", parent), variation=str(attempt + 1))
+    return {"role": "user", "content": text}
+
+
+def _examples(difficulty: Difficulty, count: int) -> list[Message]:
+    """Turns of a made-up conversation: the same for every parent, so that a server computes them once."""
+    shown = prompt_files.data("generator_examples")[difficulty][:count]
+    return [
+        message
+        for given, made in shown
+        for message in (_ask(difficulty, given, 0, short=True), {"role": "assistant", "content": made})
+    ]
 
 
 def read_candidate(slot: Slot, parent: Instruction, completion: Completion | None) -> Candidate:
@@ -163,7 +173,8 @@ def _is_not_text(text: str) -> bool:
 
 def _echoes(text: str) -> bool:
     """It repeats a line of our own prompt."""
-    lines = "\n".join(prompt_files.text(name) for name in _TEMPLATES.values()).splitlines()
+    names = (*_TEMPLATES.values(), *_SHORT_TEMPLATES.values())
+    lines = "\n".join(prompt_files.text(name) for name in names).splitlines()
     own = {line.strip(" -.;") for line in lines if len(line) > 30 and "$" not in line}
     return any(line in text for line in own) or _MARKER.search(text) is not None
 

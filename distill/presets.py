@@ -40,7 +40,7 @@ _DEMO = Preset(
             save_every_steps=10,
         ),
         referee=RefereeSettings(mode="likelihood", weights="bundled", tau=1.0),
-        generator=GeneratorSettings(hard=24, easy=24, max_tokens=96),
+        generator=GeneratorSettings(hard=24, easy=24, temperature=0.7, max_tokens=96, examples=5),
         pools=PoolSettings(mode="append", train=96, cache=96, heldout=40),
         iterations=1,
     ),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from functools import cache
 from pathlib import Path
 from string import Template
+from typing import Any
 
 _FOLDER = Path(__file__).parent / "prompts"
 
@@ -13,6 +15,11 @@ _FOLDER = Path(__file__).parent / "prompts"
 @cache
 def text(name: str) -> str:
     return (_FOLDER / f"{name}.txt").read_text(encoding="utf-8").strip()
+
+
+@cache
+def data(name: str) -> Any:
+    return json.loads((_FOLDER / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def fill(name: str, **values: str) -> str:

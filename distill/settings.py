@@ -170,6 +170,12 @@ class GeneratorSettings:
     temperature: float = setting(1.0, "Randomness of the generator. The paper uses 1.0.", low=0, high=2)
     top_p: float = setting(1.0, "Nucleus sampling for the generator.", low=0.01, high=1)
     max_tokens: int = setting(512, "Longest generated instruction, in tokens.", low=16, high=131072)
+    examples: int = setting(
+        0,
+        "Worked examples shown before each request. Small models need them; large ones do better without.",
+        low=0,
+        high=5,
+    )
     novelty_threshold: float = setting(
         0.7, "A new instruction is kept if its ROUGE-L F with every known one is at most this.", low=0, high=1
     )

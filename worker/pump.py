@@ -12,7 +12,8 @@ from distill.client import ChatClient
 from distill.records import CallOutcome, ChatRequest
 from worker.patience import patiently
 
-STORE_TOGETHER = 200
+STORE_TOGETHER = 32
+"""Replies stored in one transaction at most: what a kill can lose beside the calls in flight."""
 
 
 class Pump:
@@ -30,7 +31,7 @@ class Pump:
         should_stop: Callable[[], bool],
     ) -> None:
         self.client, self.claim, self.store, self.should_stop = client, claim, store, should_stop
-        self.finished: asyncio.Queue[CallOutcome] = asyncio.Queue()
+        self.finished: asyncio.Queue[CallOutcome] = asyncio.Queue(STORE_TOGETHER)
         self.database = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pump-database")
 
     async def run(self) -> None:
@@ -74,7 +75,7 @@ class Pump:
 
     async def _stream(self, block: list[ChatRequest], drawn: asyncio.Event) -> None:
         async for outcome in self.client.stream(_drawing(block, drawn), should_stop=self.should_stop):
-            self.finished.put_nowait(outcome)
+            await self.finished.put(outcome)
         drawn.set()
 
     @staticmethod

@@ -130,7 +130,8 @@ class Candidates:
     def store(self, outcomes: Sequence[CallOutcome]) -> None:
         slots = {f"{self.prefix}{slot.key}": slot for slot in self.round.open_slots()}
         number = self.round.number
-        rows = [self._row(slots[o.key], o.completion, number) for o in outcomes if o.key in slots]
+        kept = [o for o in outcomes if o.key in slots and not common.is_interrupted(o)]
+        rows = [self._row(slots[o.key], o.completion, number) for o in kept]
         Candidate.objects.bulk_create(rows, ignore_conflicts=True)
         common.write_ledger(stage=self.stage, endpoint=self.endpoint, purpose=Purpose.GENERATE, outcomes=outcomes)
         common.free(outcomes)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from django.db.models import F
 
+from distill.errors import CallInterrupted
 from distill.records import CallOutcome, Purpose
 from lionweb.models import Endpoint, ItemFailure, ModelCall, Stage
 from lionweb.services import leases
@@ -35,7 +36,7 @@ def write_ledger(*, stage: Stage, endpoint: Endpoint, purpose: Purpose, outcomes
 def write_failures(*, stage: Stage, outcomes: Sequence[CallOutcome], instructions: Mapping[str, int]) -> None:
     """Count the items without a completion. instructions: item key to instruction id."""
     for outcome in outcomes:
-        if outcome.completion is not None:
+        if outcome.completion is not None or is_interrupted(outcome):
             continue
         changed = ItemFailure.objects.filter(stage=stage, key=outcome.key).update(
             attempts=F("attempts") + 1, message=str(outcome.error)
@@ -47,6 +48,11 @@ def write_failures(*, stage: Stage, outcomes: Sequence[CallOutcome], instruction
                 instruction_id=instructions.get(outcome.key),
                 message=str(outcome.error),
             )
+
+
+def is_interrupted(outcome: CallOutcome) -> bool:
+    """The call was broken off by a pause: its item stays open, it did not fail."""
+    return isinstance(outcome.error, CallInterrupted)
 
 
 def free(outcomes: Sequence[CallOutcome]) -> None:

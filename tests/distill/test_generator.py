@@ -2,12 +2,10 @@
 
 import pytest
 
-from distill import prompt_files
 from distill.generation import Slot
 from distill.generator import (
     MAX_CHARACTERS,
     generate_request,
-    generator_fingerprint,
     parse_instruction,
     read_candidate,
 )
@@ -57,12 +55,21 @@ def test_a_parent_cannot_end_its_own_block():
     assert "$parent ${variation}" in text
 
 
-def test_the_fingerprint_follows_settings_and_wording(monkeypatch):
-    before = generator_fingerprint(SETTINGS)
+def test_worked_examples_are_turns_of_a_conversation_before_the_request():
+    shown = generate_request("k", Difficulty.HARD, PARENT, GeneratorSettings(examples=3), attempt=4).messages
 
-    assert generator_fingerprint(GeneratorSettings(top_p=0.5)) != before
-    monkeypatch.setattr(prompt_files, "text", lambda name: "other")
-    assert generator_fingerprint(SETTINGS) != before
+    assert [message["role"] for message in shown] == ["user", "assistant"] * 3 + ["user"]
+    assert shown[-1]["content"].endswith("Name a river.\nInput:\nIn Asia.")
+    assert all(parse_instruction(message["content"])[1] == "" for message in shown if message["role"] == "assistant")
+
+
+def test_the_examples_are_the_same_for_every_parent_and_attempt():
+    settings = GeneratorSettings(examples=5)
+    one = generate_request("k", Difficulty.EASY, PARENT, settings, attempt=0).messages
+    other = generate_request("k", Difficulty.EASY, Instruction("Count to ten."), settings, attempt=9).messages
+
+    assert one[:-1] == other[:-1]
+    assert one[-1] != other[-1]
 
 
 POEM = "Write a poem about rain."
