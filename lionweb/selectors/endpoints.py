@@ -1,6 +1,7 @@
 """What the list of endpoints shows."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Count, Sum
 
@@ -29,9 +30,11 @@ def endpoint_rows(pk: int | None = None) -> list[EndpointRow]:
     endpoints = Endpoint.objects.order_by("pk") if pk is None else Endpoint.objects.filter(pk=pk)
     ids = [one.pk for one in endpoints]
     uses = dict(Experiment.objects.filter(endpoint__in=ids).order_by().values_list("endpoint").annotate(Count("pk")))
-    calls = ModelCall.objects.filter(endpoint__in=ids, paid=True).order_by().values_list("endpoint")
-    paid = {row[0]: row[1:] for row in calls.annotate(Count("pk"), Sum("cost_usd"))}
-    return [
-        EndpointRow(one, uses.get(one.pk, 0), *paid.get(one.pk, (0, 0.0)), has_key=bool(one.api_key_encrypted))
-        for one in endpoints
-    ]
+    calls = ModelCall.objects.filter(endpoint__in=ids, paid=True).order_by().values("endpoint")
+    paid = {row["endpoint"]: row for row in calls.annotate(count=Count("pk"), cost=Sum("cost_usd"))}
+    return [_row(one, uses.get(one.pk, 0), paid.get(one.pk, {})) for one in endpoints]
+
+
+def _row(endpoint: Endpoint, experiments: int, paid: dict[str, Any]) -> EndpointRow:
+    has_key = bool(endpoint.api_key_encrypted)
+    return EndpointRow(endpoint, experiments, paid.get("count", 0), paid.get("cost", 0.0), has_key)

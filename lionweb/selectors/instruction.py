@@ -97,7 +97,7 @@ def _student(
     students = [one for one in responses if one.response.author_kind == AuthorKind.STUDENT]
     exact = [one for one in students if one.response.pk == chosen]
     own = [one for one in students if one.response.checkpoint and one.response.checkpoint.experiment_id == experiment]
-    return (exact or own[-1:] or students[-1:] or [None])[0]
+    return next(iter(exact or own[-1:] or students[-1:]), None)
 
 
 def _reviews(student: AuthoredResponse | None) -> tuple[Review, ...]:
@@ -119,7 +119,7 @@ def _teacher(
         against |= {pair.teacher_response_id for pair in pairs if pair.student_response_id == student.response.pk}
     teachers = [one for one in responses if one.response.author_kind != AuthorKind.STUDENT]
     met = [one for one in teachers if one.response.pk in against]
-    return (met or teachers or [None])[0]
+    return next(iter(met or teachers), None)
 
 
 def _judged(pk: int) -> tuple[Judged, ...]:

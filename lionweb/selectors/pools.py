@@ -11,9 +11,6 @@ from django.db.models.functions import Coalesce
 
 from lionweb.models import Experiment, Pool, PoolEntry
 
-NAMED = 8
-"""Categories and languages that are shown by name; the others are only counted."""
-
 
 @dataclass(frozen=True)
 class Share:
@@ -29,12 +26,12 @@ class Shape:
     languages: tuple[Share, ...]
 
     @property
-    def named_categories(self) -> int:
-        return sum(1 for share in self.categories if share.name)
+    def named_categories(self) -> list[Share]:
+        return [share for share in self.categories if share.name]
 
     @property
-    def named_languages(self) -> int:
-        return sum(1 for share in self.languages if share.name)
+    def named_languages(self) -> list[Share]:
+        return [share for share in self.languages if share.name]
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def scope_of(*, pool: int | None, experiment: int | None, iteration: int | None,
 def _iteration(iterations: Sequence[Iteration], number: int | None) -> Iteration | None:
     if number is None:
         judged = [one for one in iterations if getattr(one, "judged", False)]
-        return (judged or list(iterations) or [None])[-1]
+        return next(reversed(judged or list(iterations)), None)
     wanted = next((one for one in iterations if one.number == number), None)
     if wanted is None:
         raise Iteration.DoesNotExist

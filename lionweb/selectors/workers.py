@@ -10,8 +10,16 @@ from django.db.models import Count, QuerySet
 from django.utils import timezone
 
 from lionweb.local.home import up_state
-from lionweb.models import GATES, Lease, Stage, StageStatus, Worker
-from lionweb.stages.registry import parts_of
+from lionweb.models import GATES, Lease, Stage, StageKind, StageStatus, Worker
+
+QUEUES: dict[str, tuple[str, ...]] = {
+    StageKind.ANSWER: ("api",),
+    StageKind.TRAIN: ("gpu",),
+    StageKind.COMPARE: ("api", "gpu"),
+    StageKind.GENERATE: ("api", "default"),
+}
+"""Which queues the parts of a stage ring, so that a stage nobody can work on is told."""
+REFEREE_QUEUES = {"pairwise": "api", "likelihood": "gpu"}
 
 
 @dataclass(frozen=True)
@@ -83,12 +91,12 @@ def _waiting(leases: tuple[Lease, ...], served: set[str]) -> tuple[WaitingStage,
     for lease in leases:
         held[lease.stage_id] = held.get(lease.stage_id, 0) + getattr(lease, "held", 0)
     running = Stage.objects.filter(status=StageStatus.RUNNING).exclude(kind__in=GATES)
-    stages = running.select_related("iteration__experiment__endpoint").order_by("pk")
+    stages = running.select_related("iteration__experiment").order_by("pk")
     return tuple(_waiting_stage(stage, held.get(stage.pk, 0), served) for stage in stages)
 
 
 def _waiting_stage(stage: Stage, held: int, served: set[str]) -> WaitingStage:
-    queues = tuple(dict.fromkeys(part.queue for part in parts_of(stage)))
+    queues = QUEUES.get(stage.kind) or (REFEREE_QUEUES[stage.iteration.experiment.settings.referee.mode], "default")
     missing = tuple(queue for queue in queues if queue not in served)
     return WaitingStage(stage, queues, max(0, stage.total - stage.done), held, missing)
 
