@@ -11,7 +11,7 @@ from django.db import Error
 from distill.client import ChatClient, ClientLimits
 from distill.errors import DistillError
 from distill.inference_client import InferenceProcess
-from distill.training_client import Stopped, run_training
+from distill.training_client import TrainingStopped, run_training
 from lionweb.models import Endpoint, EndpointSource, Lease, Stage, StageStatus
 from lionweb.services import leases
 from lionweb.services.advance import advance
@@ -134,7 +134,7 @@ def _infer(part: InferencePart, lease: Lease) -> None:
 
 
 def _train(part: TrainingPart, lease: Lease) -> None:
-    with Heartbeat(lease, part) as heart, suppress(Stopped):
+    with Heartbeat(lease, part) as heart, suppress(TrainingStopped):
         job = part.job()
         run_training(job, on_event=lambda event: patiently(lambda: part.on_event(event)), should_stop=heart.should_stop)
         log(stage=part.stage, message="Training is done.")

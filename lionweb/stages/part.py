@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from distill.records import CallOutcome, ChatRequest
-from distill.training_client import TrainingJob
+from distill.training_job import TrainingJob
 from lionweb.models import Endpoint, Lease, Stage
 
 

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from distill.errors import TrainingError
 from distill.records import Finish
-from distill.training_client import TrainingJob
+from distill.training_job import TrainingJob
 from lionweb import pools_of
 from lionweb.models import Checkpoint, MetricPoint, Response, Stage
 from lionweb.services.transitions import log
