@@ -16,8 +16,8 @@ from lionweb.local.supervisor import Supervisor
 
 
 @pytest.fixture
-def started():
-    """Starts servers of data folders, and stops them in the end."""
+def started(folder):
+    """Starts servers of data folders, and stops them before the folder is removed."""
     supervisors = []
 
     def start(folder):
