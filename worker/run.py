@@ -4,6 +4,7 @@ import asyncio
 import logging
 import shutil
 from contextlib import suppress
+from functools import partial
 
 from django.conf import settings
 from django.db import Error
@@ -126,15 +127,17 @@ def _infer(part: InferencePart, lease: Lease) -> None:
                 for row in process.run(items, should_stop=heart.should_stop):
                     rows.append(row)
                     if len(rows) >= STORE_ROWS:
-                        patiently(lambda batch=rows: part.store_rows(batch))
+                        patiently(partial(part.store_rows, rows))
                         rows = []
                 if rows:
-                    patiently(lambda batch=rows: part.store_rows(batch))
+                    patiently(partial(part.store_rows, rows))
                 items = part.claim_items(lease, settings.CHUNK_ROWS)
 
 
 def _train(part: TrainingPart, lease: Lease) -> None:
     with Heartbeat(lease, part) as heart, suppress(TrainingStopped):
         job = part.job()
-        run_training(job, on_event=lambda event: patiently(lambda: part.on_event(event)), should_stop=heart.should_stop)
+        run_training(
+            job, on_event=lambda event: patiently(partial(part.on_event, event)), should_stop=heart.should_stop
+        )
         log(stage=part.stage, message="Training is done.")

@@ -28,7 +28,7 @@ def first_pools(*, experiment: Experiment) -> None:
     _add(experiment, MemberPool.CACHE, order[: sizes.cache or None])
 
 
-def _entries(pool_id: int | None) -> list[int]:
+def _entries(pool_id: int) -> list[int]:
     return list(PoolEntry.objects.filter(pool_id=pool_id).order_by("position").values_list("instruction_id", flat=True))
 
 

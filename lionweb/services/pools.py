@@ -81,6 +81,7 @@ def import_pool(*, stream: BinaryIO, filename: str, name: str, kind: str, actor:
             if report.count and not keep_good:
                 raise BadLines(report.problems, report.count)
             report.rows, report.known = _store(cursor, pool)
+            cursor.execute("DROP TABLE imported_rows")
         pool.rows, pool.problem_count, pool.problems = report.rows, report.count, report.as_json()
         pool.save(update_fields=["rows", "problem_count", "problems"])
         audit.record(

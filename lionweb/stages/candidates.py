@@ -1,8 +1,9 @@
 """New instructions: the generator's replies (stored as they come), then the decision on each round of them."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Count, Q
@@ -14,6 +15,7 @@ from distill.generator import generate_request, read_candidate
 from distill.novelty import NoveltyIndex
 from distill.records import CallOutcome, ChatRequest, Completion, Difficulty, Finish, Purpose, Verdict
 from distill.records import Candidate as EngineCandidate
+from distill.records import Instruction as EngineInstruction
 from lionweb import pools_of
 from lionweb.models import Approval, Candidate, Instruction, Lease, MemberPool, Membership, Stage
 from lionweb.services import leases
@@ -87,11 +89,12 @@ class Round:
 _NO_INDEX = NoveltyIndex(1.0)
 
 
-def _barren(judged: list[dict[str, str | int]]) -> set[Difficulty]:
-    rounds: dict[tuple[str | int, str | int], list[EngineCandidate]] = {}
+def _barren(judged: Sequence[Mapping[str, Any]]) -> set[Difficulty]:
+    """The kinds of which a whole round was dropped: no more of them is asked for."""
+    rounds: dict[tuple[int, str], list[EngineCandidate]] = defaultdict(list)
     for c in judged:
-        engine = EngineCandidate("", Difficulty(c["difficulty"]), None, "", None, str(c["rejected"]))  # type: ignore[arg-type]
-        rounds.setdefault((c["round"], c["difficulty"]), []).append(engine)
+        decided = EngineCandidate("", Difficulty(c["difficulty"]), EngineInstruction(""), "", None, c["rejected"])
+        rounds[c["round"], c["difficulty"]].append(decided)
     return {Difficulty(kind) for (_, kind), rows in rounds.items() if is_barren(rows)}
 
 

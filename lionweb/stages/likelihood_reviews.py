@@ -55,7 +55,9 @@ class LikelihoodReviews:
     def claim_items(self, lease: Lease, limit: int) -> list[dict[str, Any]]:
         key = Concat(Value(self.prefix), Cast(OuterRef("pk"), CharField()), output_field=CharField())
         free = self._todo().filter(~Exists(Claim.objects.filter(key=key)))
-        rows = {f"{self.prefix}{r.pk}": r for r in free.select_related("instruction").order_by("pk")[:limit]}
+        rows: dict[str, Any] = {
+            f"{self.prefix}{r.pk}": r for r in free.select_related("instruction").order_by("pk")[:limit]
+        }
         won = leases.claim(lease=lease, keys=list(rows))
         teachers = Response.objects.in_bulk([rows[k].teacher_id for k in won])
         return [

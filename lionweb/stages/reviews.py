@@ -1,6 +1,7 @@
 """Reviews by the referee model, in both orders (mode pairwise)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from django.db import transaction
 from django.db.models import CharField, Count, Exists, OuterRef, Q, QuerySet, Subquery, Value
@@ -61,7 +62,7 @@ class PairwiseReviews:
 
     def _claim_order(self, lease: Lease, order: str, limit: int) -> list[ChatRequest]:
         claimed = Claim.objects.filter(key=self._key(order))
-        free = self._todo(order).filter(~Exists(claimed)).select_related("instruction").order_by("pk")[:limit]
+        free: Any = self._todo(order).filter(~Exists(claimed)).select_related("instruction").order_by("pk")[:limit]
         rows = {f"{self.prefix}{order}:{row.pk}": row for row in free}
         won = leases.claim(lease=lease, keys=list(rows))
         teachers = Response.objects.in_bulk([rows[key].teacher_id for key in won])
