@@ -36,7 +36,7 @@ def running_services(
     supervisor = Supervisor(folder, say, lambda _: None)
     with running.held_lock(folder):
         try:
-            supervisor.start(Plan(folder, environment=environment).services())
+            supervisor.start(Plan(folder, environment=environment, durable=False).services())
             own = {"DATABASE_URL": home.postgres_url(folder), "BROKER_URL": home.broker_url(folder)}
             yield {name: environment.get(name, "").strip() or url for name, url in own.items()}
         finally:

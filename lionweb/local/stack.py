@@ -31,13 +31,18 @@ class Plan:
     port: int = 8000
     teacher: str = "bundled"
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    durable: bool = True
 
     def elsewhere(self, variable: str) -> bool:
         return bool(self.environment.get(variable, "").strip())
 
     def services(self) -> list[Program]:
-        database = [] if self.elsewhere("DATABASE_URL") else [programs.postgres_program(postgres_for(self.folder))]
-        return database + ([] if self.elsewhere("BROKER_URL") else [programs.valkey_program(self.folder)])
+        found = []
+        if not self.elsewhere("DATABASE_URL"):
+            found.append(programs.postgres_program(postgres_for(self.folder, durable=self.durable)))
+        if not self.elsewhere("BROKER_URL"):
+            found.append(programs.valkey_program(self.folder))
+        return found
 
     def has_teacher(self) -> bool:
         return self.teacher == "bundled" and not self.elsewhere("TEACHER_BASE_URL")

@@ -24,7 +24,7 @@ def started(folder):
         folders.prepare(folder)
         supervisor = Supervisor(folder, print, lambda _: None)
         supervisors.append(supervisor)
-        supervisor.start([programs.postgres_program(postgres.postgres_for(folder))])
+        supervisor.start([programs.postgres_program(postgres.postgres_for(folder, durable=False))])
         return supervisor
 
     yield start
@@ -146,6 +146,14 @@ def test_missing_binaries_are_explained(monkeypatch):
 
     with pytest.raises(CannotStart, match="No PostgreSQL server in /nowhere. Mend LIONWEB_POSTGRES_BIN"):
         postgres.find_binaries()
+
+
+def test_only_tests_give_up_durability(folder):
+    lasting = postgres.postgres_for(folder).argv()
+    hasty = postgres.postgres_for(folder, durable=False).argv()
+
+    assert not any("fsync" in word for word in lasting)
+    assert "-cfsync=off" in hasty
 
 
 def test_the_callers_own_variables_do_not_reach_the_server(monkeypatch):
