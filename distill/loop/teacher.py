@@ -14,7 +14,7 @@ from typing import IO, Any, Protocol
 from distill.errors import EndpointUnreachable
 from distill.records import Endpoint
 
-BUNDLED_MODEL = "smollm2-135m-instruct"
+BUNDLED_MODEL = "SmolLM2-135M-Instruct"
 PARALLEL = 16
 START_SECONDS = 120.0
 _STOP_SECONDS = 10.0
