@@ -26,16 +26,18 @@ class Patience:
         self._fit: tuple[float, float, float] | None = None  # base, pace, quantile of actual / fitted
         self._fitted_at = 0
         self._replies = 0
+        self._mean_tokens = 0.0
 
     @property
     def mean_tokens(self) -> float | None:
         """Completion tokens of a usual reply; None before enough were seen."""
-        return sum(row[2] for row in self._seen) / len(self._seen) if len(self._seen) >= ENOUGH else None
+        return self._mean_tokens if self._replies >= ENOUGH else None
 
     def replied(self, started_at: float, latency_seconds: float, completion_tokens: int) -> None:
         self._seen.append((started_at, latency_seconds, completion_tokens))
         self._ends.append(False)
         self._replies += 1
+        self._mean_tokens += (completion_tokens - self._mean_tokens) / min(self._replies, WINDOW)
 
     def timed_out(self) -> None:
         self._ends.append(True)

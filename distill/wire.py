@@ -17,6 +17,7 @@ from distill.records import ChatRequest, Endpoint
 from distill.replies import storable
 
 CONNECT_SECONDS = 10.0
+LANE_WIDTH = 8
 KEEP_ALIVE_SECONDS = 4.0  # under the 5 s after which common servers close, so that no call meets a closing connection
 BROKEN = (httpx2.HTTPError, httpx2.StreamError, ssl.SSLError, OSError)
 
@@ -35,6 +36,14 @@ class NoAnswer(Exception):
     """Not even a status line came back; the text says why."""
 
 
+@dataclass(eq=False)
+class _Lane:
+    """A client with a few connections: its pool looks at all of them for every request, which 64 make slow."""
+
+    client: AsyncOpenAI
+    in_flight: int = 0
+
+
 class Wire:
     """Connections to one endpoint, as many as are needed. It never retries and never times out by itself."""
 
@@ -45,21 +54,14 @@ class Wire:
         self._endpoint = endpoint
         self._max_tokens_name = "max_tokens"
         self._checked = False
-        self._client = AsyncOpenAI(
-            base_url=safe_base_url(endpoint.base_url),
-            api_key=endpoint.api_key or "none",  # the package insists on one, local servers do not care
-            max_retries=0,
-            http_client=httpx2.AsyncClient(
-                follow_redirects=False,  # a redirect could lead to an address that was never checked
-                timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
-                limits=httpx2.Limits(
-                    max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEEP_ALIVE_SECONDS
-                ),
-            ),
-        )
+        self._base_url = safe_base_url(endpoint.base_url)
+        self._tls = httpx2.create_ssl_context()
+        self._lanes: list[_Lane] = []
 
     async def aclose(self) -> None:
-        await self._client.close()
+        lanes, self._lanes = self._lanes, []
+        for lane in lanes:
+            await lane.client.close()
 
     def rename_max_tokens(self) -> None:
         """From now on say max_completion_tokens, as OpenAI's reasoning models want it."""
@@ -94,19 +96,44 @@ class Wire:
         if not self._checked:
             await refuse_metadata_names(self._endpoint.base_url)
             self._checked = True
+        lane = self._free_lane()
+        lane.in_flight += 1
         try:
             # asked for as a stream, so that the bytes are ours: a body that breaks off is still worth its beginning
             if method == "GET":
-                stream = await self._client.get("/models", cast_to=object, stream=True, stream_cls=AsyncStream[object])
+                stream = await lane.client.get("/models", cast_to=object, stream=True, stream_cls=AsyncStream[object])
             else:
-                stream = await self._client.post(
+                stream = await lane.client.post(
                     "/chat/completions", cast_to=object, body=dict(body), stream=True, stream_cls=AsyncStream[object]
                 )
+            return await _read(stream.response, heard)
         except APIStatusError as error:
             return Answer(error.status_code, error.response.headers, error.response.content)
         except (APIConnectionError, *BROKEN) as error:
             raise NoAnswer(_reason(error)) from None
-        return await _read(stream.response, heard)
+        finally:
+            lane.in_flight -= 1
+
+    def _free_lane(self) -> _Lane:
+        for lane in self._lanes:
+            if lane.in_flight < LANE_WIDTH:
+                return lane
+        lane = _Lane(self._open())
+        self._lanes.append(lane)
+        return lane
+
+    def _open(self) -> AsyncOpenAI:
+        return AsyncOpenAI(
+            base_url=self._base_url,
+            api_key=self._endpoint.api_key or "none",  # the package insists on one, local servers do not care
+            max_retries=0,
+            http_client=httpx2.AsyncClient(
+                verify=self._tls,
+                follow_redirects=False,  # a redirect could lead to an address that was never checked
+                timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
+                limits=httpx2.Limits(max_connections=None, keepalive_expiry=KEEP_ALIVE_SECONDS),
+            ),
+        )
 
 
 async def _read(response: httpx2.Response, heard: list[bytes]) -> Answer:
