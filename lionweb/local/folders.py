@@ -54,3 +54,9 @@ def make_private(path: Path) -> None:
 def private_mode() -> int:
     """Nobody else may enter; but where root runs us, the account of PostgreSQL passes to its own folder inside."""
     return 0o711 if os.geteuid() == 0 else 0o700
+
+
+def drop_short(folder: Path) -> None:
+    """Remove the short folder of a data folder, once nothing runs there; the next start makes it again."""
+    if home.socket_folder(folder) != home.run_folder(folder):
+        shutil.rmtree(home.socket_folder(folder), ignore_errors=True)

@@ -41,3 +41,4 @@ def running_services(
             yield {name: environment.get(name, "").strip() or url for name, url in own.items()}
         finally:
             supervisor.stop()
+            folders.drop_short(folder)

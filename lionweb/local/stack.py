@@ -65,6 +65,7 @@ def up(plan: Plan, say: Callable[[str], None]) -> None:
         finally:
             say("Stopping.")
             supervisor.stop()
+            folders.drop_short(plan.folder)
 
 
 def state_writer(folder: Path, url: str, say: Callable[[str], None]) -> Callable[[Sequence[Child]], None]:

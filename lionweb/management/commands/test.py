@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from lionweb.local import home
 from lionweb.local.problems import CannotStart
@@ -31,12 +31,17 @@ class Command(BaseCommand):
             self.print_help(argv[0], argv[1])
             return
         try:
-            sys.exit(self.handle(*argv[2:]))
+            sys.exit(self.check_and_test(argv[2:]))
         except CannotStart as problem:
             self.stderr.write(str(problem))
             sys.exit(2)
 
-    def handle(self, *args: Any, **options: Any) -> int:
+    def handle(self, *args: Any, **options: Any) -> None:
+        """When called from Python instead of the command line."""
+        if self.check_and_test(list(args)):
+            raise CommandError("Some checks or tests failed.")
+
+    def check_and_test(self, arguments: list[str]) -> int:
         """Checks that fail do not keep the tests from running; pytest's summary is the last that is printed."""
         with temporary_services(self.stdout.write) as services:
             environment = {**os.environ, **services, "DJANGO_SETTINGS_MODULE": "lionweb.settings"}
@@ -45,7 +50,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"Failed before the tests: {', '.join(failed)}")
             self.stdout.flush()
             tests = subprocess.run(
-                [sys.executable, "-m", "pytest", *args], env=environment, cwd=home.REPOSITORY, check=False
+                [sys.executable, "-m", "pytest", *arguments], env=environment, cwd=home.REPOSITORY, check=False
             )
         return tests.returncode or int(bool(failed))
 

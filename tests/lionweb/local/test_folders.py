@@ -48,3 +48,14 @@ def test_a_long_path_gets_its_short_folder_and_nobody_else_reads_it(tmp_path, mo
 
     assert home.socket_folder(long).is_dir()
     assert home.socket_folder(long).stat().st_mode & 0o066 == 0
+
+    folders.drop_short(long)
+
+    assert not home.socket_folder(long).exists()
+
+
+def test_dropping_the_short_folder_never_touches_the_data(tmp_path):
+    folders.prepare(tmp_path / "d")
+    folders.drop_short(tmp_path / "d")
+
+    assert (tmp_path / "d" / "run").is_dir()

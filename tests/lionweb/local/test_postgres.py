@@ -30,6 +30,7 @@ def started(folder):
     yield start
     for supervisor in supervisors:
         supervisor.stop()
+        folders.drop_short(supervisor.folder)
 
 
 @pytest.fixture(scope="module")
