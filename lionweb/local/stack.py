@@ -89,9 +89,7 @@ def bring_up(plan: Plan, supervisor: Supervisor, listening: socket.socket, say: 
     supervisor.run_once(programs.prepare_program(environment))
     say("Starting workers and the web server.")
     if plan.has_teacher():
-        port = teacher_port(plan.folder)
-        environment["TEACHER_BASE_URL"] = f"http://127.0.0.1:{port}/v1"
-        supervisor.start([programs.teacher_program(plan.folder, port)], wait=False)
+        supervisor.start([programs.teacher_program(plan.folder, teacher_port(plan.folder))], wait=False)
     workers = [programs.worker_program(worker, environment) for worker in programs.WORKERS]
     supervisor.start([*workers, programs.beat_program(plan.folder, environment)], wait=False)
     supervisor.start([programs.web_program(listening, environment)])
@@ -103,7 +101,7 @@ def child_environment(plan: Plan) -> dict[str, str]:
 
 
 def teacher_port(folder: Path) -> int:
-    """The port of last time where it is free, because experiments remember their teacher by its URL."""
+    """The port of last time where it is free, so that clients that remember it find the server after a restart."""
     remembered = home.run_folder(folder) / "teacher-port"
     written = remembered.read_text().strip() if remembered.exists() else ""
     port = listener.free_port(int(written) if written.isdecimal() else 0)
