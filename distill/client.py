@@ -77,17 +77,18 @@ class ChatClient:
         At most max_concurrency calls are under way or yielded but not yet stored (the consumer has not come back).
         """
         run = _Run(self, should_stop)
-        tasks = [asyncio.create_task(run.feed(iter(requests))), asyncio.create_task(run.watch())]
-        for task in tasks:
-            task.add_done_callback(run.notice)
+        feeder, watchdog = asyncio.create_task(run.feed(iter(requests))), asyncio.create_task(run.watch())
+        watchdog.add_done_callback(run.notice)
         try:
             while (outcome := await run.ready.get()) is not None:
                 yield outcome
                 run.stored()
+            await asyncio.wait([feeder])
+            run.notice(feeder)
             if run.failure is not None:
                 raise run.failure
         finally:
-            await run.abandon(tasks)
+            await run.abandon([feeder, watchdog])
 
     def settle(self, ticket: Ticket, result: Completion | Setback) -> Completion | DistillError | None:
         """What a call's result means for its request: done, lost with this error, or (None) to be asked again."""
