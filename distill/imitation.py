@@ -7,6 +7,7 @@ python -m distill.imitation JOB.json [--watch-parent] writes events to stdout, o
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 from pathlib import Path
@@ -112,6 +113,10 @@ def _measure(when: str, trainee: Trainee, state: TrainingState, events: Events) 
     tokens = sum(one.response_tokens for one in trainee.heldout)
     if name not in state.metrics:
         state.metrics[name], tokens = heldout_loss(trainee.loss, trainee.heldout, budget=trainee.budget)
+    if not math.isfinite(state.metrics[name]):
+        raise TrainingError(
+            f"The held-out loss {when} training is not a finite number.", "Check the base model's weights, or use fp32."
+        )
     events.emit("heldout", when=when, loss=state.metrics[name], tokens=tokens)
 
 

@@ -105,6 +105,7 @@ def _events(process: subprocess.Popen[str], should_stop: Callable[[], bool]) -> 
             kill_at = time.monotonic() + STOP_PATIENCE_SECONDS
         if time.monotonic() > kill_at:
             process.kill()
+            raise _stopped()
         try:
             line = lines.get(timeout=_POLL_SECONDS)
         except queue.Empty:
@@ -138,12 +139,16 @@ def _outcome(code: int, last: dict[str, Any], log: Path) -> dict[str, Any]:
     if last.get("event") == "done":
         return last
     if code in (EXIT_STOPPED, -signal.SIGTERM):
-        raise TrainingStopped("Training was stopped.", "Start the stage again: it goes on from its resume point.")
+        raise _stopped()
     if code in _KILLED:
         raise OutOfMemory(
             "The training process was killed by the system, most likely because memory ran out.", OUT_OF_MEMORY_ADVICE
         )
     raise TrainingError(f"The training process ended with code {code}: {_last_line(log)}", f"The log is {log}.")
+
+
+def _stopped() -> TrainingStopped:
+    return TrainingStopped("Training was stopped.", "Start the stage again: it goes on from its last resume point.")
 
 
 def rebuilt(error: dict[str, str]) -> DistillError:
