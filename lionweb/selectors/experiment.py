@@ -1,16 +1,17 @@
 """What the page of one experiment shows, for one of its iterations."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from django.db.models import Count, F, Q, Sum
 from django.http import Http404
 
-from lionweb.models import Experiment, Iteration, ModelCall, Stage, StageStatus
+from lionweb.models import Experiment, Iteration, Stage, StageStatus
 from lionweb.selectors.experiment_status import ExperimentStatus, StageState, status_of
 from lionweb.selectors.experiments import progress
 from lionweb.selectors.iteration_numbers import IterationNumbers, iteration_numbers
-from lionweb.selectors.stage_views import StageView, stage_views
+from lionweb.selectors.stage_views import Paid, StageView, paid_by_stage, stage_views
+from lionweb.services.advance import open_decisions
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class ExperimentPage:
     spend: Spend
     iteration_spend: Spend
     controls: Controls
+    open_decisions: int
 
     @property
     def failed(self) -> StageView | None:
@@ -69,6 +71,24 @@ class ExperimentPage:
         return max(0, self.experiment.settings.iterations - self.planned)
 
 
+@dataclass(frozen=True)
+class ExperimentHead:
+    """What the log needs to know: where it belongs, and whether more lines may come."""
+
+    experiment: Experiment
+    status: ExperimentStatus
+    iteration: Iteration | None
+
+
+def experiment_head(pk: int, number: int | None = None) -> ExperimentHead:
+    """Like `experiment_page`, without its numbers."""
+    experiment = _experiment(pk)
+    iterations = list(experiment.iterations.order_by("number"))
+    last = iterations[-1] if iterations else None
+    status = _status(_stages(iterations[-1:]), last, experiment.planned_iterations)
+    return ExperimentHead(experiment, status, choose(iterations, number))
+
+
 def experiment_page(pk: int, number: int | None = None) -> ExperimentPage:
     """The page for iteration `number`, by default the last one.
 
@@ -81,7 +101,8 @@ def experiment_page(pk: int, number: int | None = None) -> ExperimentPage:
     chosen = choose(iterations, number)
     last = iterations[-1] if iterations else None
     status = _status(stages, last, experiment.planned_iterations)
-    views = stage_views(stages[chosen.pk]) if chosen else ()
+    paid = paid_by_stage(pk)
+    views = stage_views(stages[chosen.pk], paid) if chosen else ()
     return ExperimentPage(
         experiment=experiment,
         status=status,
@@ -91,9 +112,10 @@ def experiment_page(pk: int, number: int | None = None) -> ExperimentPage:
         iteration=chosen,
         stages=views,
         numbers=iteration_numbers(chosen) if chosen else None,
-        spend=_spend(experiment),
-        iteration_spend=_sum(views),
+        spend=_sum(paid.values()),
+        iteration_spend=_sum(view.paid for view in views),
         controls=_controls(status),
+        open_decisions=_open_decisions(stages[chosen.pk]) if chosen else 0,
     )
 
 
@@ -143,18 +165,12 @@ def _controls(status: ExperimentStatus) -> Controls:
     )
 
 
-def _spend(experiment: Experiment) -> Spend:
-    found = ModelCall.objects.filter(experiment=experiment).aggregate(
-        calls=Count("pk", filter=Q(paid=True)),
-        tokens=Sum(F("prompt_tokens") + F("completion_tokens"), default=0),
-        cost=Sum("cost_usd", default=0.0),
-    )
-    return Spend(found["calls"], found["tokens"], found["cost"])
+def _open_decisions(stages: list[Stage]) -> int:
+    return sum(open_decisions(stage) for stage in stages if stage.status == StageStatus.WAITING)
 
 
-def _sum(stages: tuple[StageView, ...]) -> Spend:
+def _sum(paid: Iterable[Paid]) -> Spend:
+    rows = list(paid)
     return Spend(
-        sum(stage.paid.paid_calls for stage in stages),
-        sum(stage.paid.tokens for stage in stages),
-        sum(stage.paid.cost_usd for stage in stages),
+        sum(one.paid_calls for one in rows), sum(one.tokens for one in rows), sum(one.cost_usd for one in rows)
     )

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db.models import Case, CharField, Exists, F, OuterRef, Q, QuerySet, Subquery, Value, When
 
-from lionweb.models import Experiment, Iteration, Stage, StageKind, StageStatus
+from lionweb.models import Iteration, Stage, StageKind, StageStatus
 
 STATUSES = ("draft", "queued", "running", "waiting", "paused", "succeeded", "failed", "cancelled")
 LIVE = frozenset({"queued", "running", "waiting"})
@@ -65,7 +65,7 @@ def _of_stage(stage: StageState, place: int, count: int) -> ExperimentStatus:
 _GATE_WORDS = {StageKind.REVIEW.value: "review", StageKind.APPROVE.value: "approval"}
 
 
-def with_status(experiments: QuerySet[Experiment]) -> QuerySet[Experiment]:
+def with_status(experiments: QuerySet[Any]) -> QuerySet[Any]:
     """Adds `last_iteration` (its id), `iteration_number` and `status_name`, the same as `status_of` by SQL."""
     last = Iteration.objects.filter(experiment=OuterRef("pk")).order_by("-number")
     stages = Stage.objects.filter(iteration_id=OuterRef("last_iteration"))

@@ -85,7 +85,7 @@ def list_experiments(state: ListState) -> ExperimentList:
     return ExperimentList(tuple(_rows(list(page.object_list))), page, counts)
 
 
-def _sorted(experiments: QuerySet[Experiment], sort: str) -> QuerySet[Experiment]:
+def _sorted(experiments: QuerySet[Any], sort: str) -> QuerySet[Any]:
     spend = ModelCall.objects.filter(experiment=OuterRef("pk")).order_by().values("experiment")
     event = StageEvent.objects.filter(stage__iteration=OuterRef("last_iteration")).order_by("-id")
     experiments = experiments.select_related("owner", "endpoint").annotate(

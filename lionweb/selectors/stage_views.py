@@ -1,7 +1,7 @@
 """The stage strip: how far each stage of an iteration is, what it cost and how long it will still take."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -53,9 +53,9 @@ class StageView:
         return self.status == StageStatus.RUNNING
 
 
-def stage_views(stages: Sequence[Stage]) -> tuple[StageView, ...]:
+def stage_views(stages: Sequence[Stage], paid: Mapping[int | None, Paid]) -> tuple[StageView, ...]:
+    """The stages of one iteration; `paid` is what `paid_by_stage` gave."""
     now = timezone.now()
-    paid = _paid([stage.pk for stage in stages], now)
     failures = _failures([stage.pk for stage in stages if stage.failed_items])
     running = [stage.pk for stage in stages if stage.status == StageStatus.RUNNING]
     since, speed = _running_since(running), _tokens_per_second(running)
@@ -115,14 +115,15 @@ def _rate(stage: Stage, paid: Paid, elapsed: float) -> float | None:
     return stage.done / elapsed
 
 
-def _paid(stages: list[int], now: datetime) -> dict[int, Paid]:
-    calls = ModelCall.objects.filter(stage__in=stages).order_by().values_list("stage")
+def paid_by_stage(experiment_id: int) -> dict[int | None, Paid]:
+    """All calls of an experiment in one pass over the ledger; None: calls that belong to no stage."""
+    calls = ModelCall.objects.filter(experiment=experiment_id).order_by().values_list("stage")
     sums = calls.annotate(
         all_calls=Count("pk"),
         paid_calls=Count("pk", filter=Q(paid=True)),
         tokens=Sum(F("prompt_tokens") + F("completion_tokens")),
         cost=Sum("cost_usd"),
-        recent=Count("pk", filter=Q(at__gte=now - RATE_WINDOW)),
+        recent=Count("pk", filter=Q(at__gte=timezone.now() - RATE_WINDOW)),
     )
     return {stage: Paid(*values) for stage, *values in sums}
 

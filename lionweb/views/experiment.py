@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET, require_POST
 from distill.errors import DistillError
 from lionweb.models import Experiment, Role, Stage
 from lionweb.permissions import needs, signed_in
-from lionweb.selectors.experiment import ExperimentPage, experiment_page
+from lionweb.selectors.experiment import ExperimentHead, ExperimentPage, experiment_head, experiment_page
 from lionweb.selectors.settings_shown import settings_shown
 from lionweb.selectors.stage_log import log_tail
 from lionweb.services import controls
@@ -34,16 +34,16 @@ def experiment_live(request: HttpRequest, pk: int) -> HttpResponse:
 @require_GET
 def experiment_log(request: HttpRequest, pk: int) -> HttpResponse:
     """New lines of the log, and a new tail that asks for the next ones."""
-    page = experiment_page(pk, iteration_number(request))
+    page = experiment_head(pk, iteration_number(request))
     return render(request, "experiments/_log_lines.html", _shown(request, page) | _log(request, page))
 
 
-def _shown(request: HttpRequest, page: ExperimentPage) -> dict[str, Any]:
+def _shown(request: HttpRequest, page: ExperimentPage | ExperimentHead) -> dict[str, Any]:
     following = request.GET.get("iteration") is None
     return {"page": page, "following": following, "may_control": signed_in(request).may(Role.RESEARCHER)}
 
 
-def _log(request: HttpRequest, page: ExperimentPage) -> dict[str, Any]:
+def _log(request: HttpRequest, page: ExperimentPage | ExperimentHead) -> dict[str, Any]:
     after = request.GET.get("after", "0")
     if not after.isdecimal() or len(after) > 18:
         raise BadRequest("after must be the number of a line of the log.")

@@ -2,16 +2,17 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import BadRequest
+from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from distill.errors import DistillError, SettingsError
-from distill.presets import PRESETS
+from distill.presets import PRESETS, Preset
 from lionweb.estimate import Estimate, estimate
 from lionweb.forms.experiment import ExperimentForm
 from lionweb.forms.settings_fields import field_name, initial_from
-from lionweb.models import Endpoint, Experiment, Pool, PoolKind, Role
+from lionweb.models import Endpoint, EndpointSource, Experiment, Pool, PoolKind, Role
 from lionweb.permissions import needs, signed_in
 from lionweb.selectors.experiment_status import STATUSES
 from lionweb.selectors.experiments import DEFAULT_SORT, SORTS, ListState, list_experiments
@@ -123,13 +124,16 @@ def _initial(request: HttpRequest) -> dict[str, Any]:
         chosen |= {"heldout_pool": source.heldout_pool_id, "cloned_from": source.pk}
         return initial_from(source.settings) | chosen
     preset = PRESETS.get(request.GET.get("preset", "")) or next(iter(PRESETS.values()))
-    return initial_from(preset.settings) | _first_choices() | {"name": request.GET.get("name", "")}
+    return initial_from(preset.settings) | _first_choices(preset) | {"name": request.GET.get("name", "")}
 
 
-def _first_choices() -> dict[str, Any]:
-    """The endpoint and pools that came first: on a new installation those that ship with it."""
+def _first_choices(preset: Preset) -> dict[str, Any]:
+    """The pools that came first, on a new installation those that ship with it, and an endpoint that fits the preset."""
+    is_bundled = Q(source=EndpointSource.BUNDLED)
+    fits = is_bundled if preset.settings.student.base == "bundled" else ~is_bundled
+    endpoints = Endpoint.objects.annotate(fits=ExpressionWrapper(fits, BooleanField())).order_by("-fits", "pk")
     return {
-        "endpoint": Endpoint.objects.order_by("pk").values_list("pk", flat=True).first(),
+        "endpoint": endpoints.values_list("pk", flat=True).first(),
         "pool": Pool.objects.filter(kind=PoolKind.SEED, rows__gt=0).order_by("pk").values_list("pk", flat=True).first(),
         "heldout_pool": Pool.objects.filter(kind=PoolKind.HELDOUT).order_by("pk").values_list("pk", flat=True).first(),
     }

@@ -82,6 +82,13 @@ class TestStates:
         make.make_iteration(experiment, done=done, current="waiting")
         assert b'id="gate"' in researcher.get(url(experiment)).content
 
+    def test_a_gate_says_how_many_decisions_are_open(self, researcher, experiment):
+        iteration = make.make_iteration(experiment, done=4, current="waiting")
+        make.classify(
+            iteration, make.make_checkpoint(iteration), make.make_instructions(3), [2, 1, None], for_review=True
+        )
+        assert b"Waiting for review: 3 open" in researcher.get(url(experiment)).content
+
     def test_a_gate_that_had_nothing_to_decide_is_not_counted_as_work(self, researcher, experiment):
         iteration = make.make_iteration(experiment, done=7)
         iteration.stages.filter(kind__in=("review", "approve")).update(total=0, done=0)
@@ -153,7 +160,14 @@ class TestStrip:
         StageEvent.objects.filter(stage=answer).update(at=timezone.now() - timedelta(minutes=5))
         make.add_calls(answer, 30)
         ModelCall.objects.bulk_create(
-            ModelCall(endpoint=experiment.endpoint, stage=answer, purpose="answer", outcome="ok", paid=True)
+            ModelCall(
+                experiment=experiment,
+                endpoint=experiment.endpoint,
+                stage=answer,
+                purpose="answer",
+                outcome="ok",
+                paid=True,
+            )
             for _ in range(30)
         )
         ModelCall.objects.filter(pk__in=ModelCall.objects.values("pk")[:30]).update(

@@ -5,7 +5,7 @@ from django.urls import reverse
 
 from distill.presets import PRESETS
 from distill.settings import ExperimentSettings
-from lionweb.models import Experiment, Pool, PoolKind
+from lionweb.models import Endpoint, Experiment, Pool, PoolKind
 from lionweb.selectors.experiment_status import STATUSES, StageState, status_of
 from lionweb.selectors.experiments import ListState, list_experiments
 from tests import factories as make
@@ -200,6 +200,12 @@ class TestForm:
     @pytest.mark.parametrize("clone", ["999999", "abc", "-1"])
     def test_cloning_what_is_not_there_is_no_server_error(self, researcher, pools, clone):
         assert researcher.get(f"{NEW}?clone={clone}").status_code in (400, 404)
+
+    @pytest.mark.parametrize(("preset", "source"), [("bundled-demo", "bundled"), ("paper-7b", "person")])
+    def test_a_preset_comes_with_an_endpoint_that_fits_it(self, researcher, pools, preset, source):
+        make.make_endpoint("Bundled", source="bundled")
+        page = researcher.get(f"{NEW}?preset={preset}")
+        assert Endpoint.objects.get(pk=page.context["form"]["endpoint"].value()).source == source
 
     def test_without_endpoint_or_pool_the_page_says_what_is_missing(self, researcher):
         page = researcher.get(NEW).content.decode()
