@@ -10,6 +10,7 @@ from django.db.models.expressions import OrderBy
 from django.db.models.fields.tuple_lookups import TupleGreaterThan, TupleLessThan
 from django.db.models.functions import Left
 
+from distill.records import Verdict
 from lionweb.models import Classification, Instruction, MemberSource
 from lionweb.selectors.instruction_search import matching
 from lionweb.selectors.scope import Scope, members, sources_of
@@ -17,7 +18,8 @@ from lionweb.selectors.scope import Scope, members, sources_of
 PAGE_SIZE = 50
 COUNTED = 10_000
 PREVIEW, INPUT_PREVIEW = 420, 200
-SORTS = {"id": "pk", "length": "length", "category": "category", "position": "entries__position", "gap": "seen__gap"}
+SORTS = {"id": "pk", "length": "length", "category": "category", "position": "position", "gap": "gap"}
+UNIQUE = ("pk", "position")
 
 
 @dataclass(frozen=True)
@@ -91,10 +93,9 @@ def _filtered(state: BrowserState, scope: Scope) -> QuerySet[Instruction]:
         found = found.filter(category=state.category)
     if state.language:
         found = found.filter(language=state.language)
-    if state.verdict:
-        found = found.filter(seen__verdict=state.verdict)
-    elif state.sort.removeprefix("-") == "gap":
-        found = found.filter(seen__isnull=False)
+    if state.verdict or state.sort.removeprefix("-") == "gap":
+        wanted = [state.verdict] if state.verdict else list(Verdict)
+        found = found.annotate(gap=F("seen__gap"), verdict=F("seen__verdict")).filter(verdict__in=wanted)
     return matching(found, state.q)
 
 
@@ -106,9 +107,13 @@ def _slice(found: QuerySet[Instruction], state: BrowserState) -> tuple[list[dict
     reverse = descending != backwards
     if cursor:
         found = found.filter(_beyond(key, cursor, reverse))
-    order = [OrderBy(F(name), descending=reverse) for name in dict.fromkeys((key, "pk"))]
+    names = [key] if key in UNIQUE else [key, "pk"]
+    order = [OrderBy(F(name), descending=reverse) for name in names]
     shown = found.order_by(*order).values("pk", "language", "category", "length", key_value=F(key))
-    rows = list(shown.annotate(begin=Left("text", PREVIEW), input_begin=Left("input", INPUT_PREVIEW))[: PAGE_SIZE + 1])
+    begun = shown.annotate(begin=Left("text", PREVIEW), input_begin=Left("input", INPUT_PREVIEW))
+    rows: list[dict[str, Any]] = [dict(row) for row in begun[: PAGE_SIZE + 1]]
+        shown.annotate(begin=Left("text", PREVIEW), input_begin=Left("input", INPUT_PREVIEW))[: PAGE_SIZE + 1]
+    )
     more, rows = len(rows) > PAGE_SIZE, rows[:PAGE_SIZE]
     if backwards:
         return rows[::-1], bool(rows), more
@@ -120,6 +125,8 @@ def _beyond(key: str, cursor: tuple[Any, int], reverse: bool) -> Any:
     value, pk = cursor
     if key == "pk":
         return Q(pk__lt=pk) if reverse else Q(pk__gt=pk)
+    if key == SORTS["position"]:  # unique in its pool, so the index needs no second column
+        return Q(**{f"{key}__{'lt' if reverse else 'gt'}": value})
     side = "pk__lt" if reverse else "pk__gt"
     if value is None:
         same = Q(**{f"{key}__isnull": True, side: pk})

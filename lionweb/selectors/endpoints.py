@@ -31,7 +31,7 @@ def endpoint_rows(pk: int | None = None) -> list[EndpointRow]:
     ids = [one.pk for one in endpoints]
     uses = dict(Experiment.objects.filter(endpoint__in=ids).order_by().values_list("endpoint").annotate(Count("pk")))
     calls = ModelCall.objects.filter(endpoint__in=ids, paid=True).order_by().values("endpoint")
-    paid = {row["endpoint"]: row for row in calls.annotate(count=Count("pk"), cost=Sum("cost_usd"))}
+    paid: dict[int, Any] = {row["endpoint"]: row for row in calls.annotate(count=Count("pk"), cost=Sum("cost_usd"))}
     return [_row(one, uses.get(one.pk, 0), paid.get(one.pk, {})) for one in endpoints]
 
 

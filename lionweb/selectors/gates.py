@@ -89,23 +89,19 @@ def approval_page(stage: Stage, chosen: str, number: int) -> GatePage:
     return GatePage(stage, chosen, {name: counts[name] for name in APPROVALS}, page, [_item(row) for row in page])
 
 
-def asked(stage: Stage) -> QuerySet[Candidate]:
+def asked(stage: Stage) -> QuerySet[Any]:
     decision = Membership.objects.filter(
         experiment=stage.iteration.experiment_id,
         since=stage.iteration.number + 1,
         pool=MemberPool.CACHE,
         instruction=OuterRef("instruction"),
     ).filter(Q(approval=Approval.PENDING) | Q(decided_at__isnull=False))
-    return (
-        Candidate.objects.filter(iteration=stage.iteration_id, judged=True, rejected="", instruction__isnull=False)
-        .annotate(
-            approval=Subquery(decision.values("approval")[:1]),
-            decided_by=Subquery(decision.values("decided_by__username")[:1]),
-        )
-        .filter(approval__isnull=False)
-        .select_related("instruction", "parent")
-        .order_by("pk")
+    kept = Candidate.objects.filter(iteration=stage.iteration_id, judged=True, rejected="", instruction__isnull=False)
+    found = kept.annotate(
+        approval=Subquery(decision.values("approval")[:1]),
+        decided_by=Subquery(decision.values("decided_by__username")[:1]),
     )
+    return found.filter(approval__isnull=False).select_related("instruction", "parent").order_by("pk")
 
 
 def approval_item(stage: Stage, pk: int) -> ApprovalItem:

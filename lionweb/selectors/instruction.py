@@ -113,7 +113,7 @@ def _teacher(
     reviews: Sequence[Review],
 ) -> AuthoredResponse | None:
     """The answer that this student's was judged against, else the first one."""
-    against = {review.teacher_response_id for review in reviews}
+    against: set[int | None] = {review.teacher_response_id for review in reviews}
     if student:
         pairs = [one.classification for one in judged]
         against |= {pair.teacher_response_id for pair in pairs if pair.student_response_id == student.response.pk}

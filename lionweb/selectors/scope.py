@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.db import connection
-from django.db.models import Exists, FilteredRelation, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, FilteredRelation, OuterRef, Q, QuerySet
 
 from lionweb.models import (
     Approval,
@@ -69,9 +69,13 @@ def _iteration(iterations: Sequence[Iteration], number: int | None) -> Iteration
 
 
 def members(found: QuerySet[Instruction], scope: Scope, *, source: str) -> QuerySet[Instruction]:
-    """The instructions of the scope, with their classification as `seen` where there is a checkpoint."""
+    """The instructions of the scope, with their `position` in the imported pool, and their classification as the relation `seen`.
+
+    A relation is joined anew for each filter that names it: name what is needed of it by an annotation.
+    """
     if scope.pool:
-        found = found.filter(entries__pool=scope.pool)
+        place = FilteredRelation("entries", condition=Q(entries__pool=scope.pool))
+        found = found.annotate(place=place).annotate(position=F("place__position")).filter(position__isnull=False)
     if not scope.experiment:
         return found
     found = found.filter(Exists(_memberships(scope, source).filter(instruction=OuterRef("pk"))))

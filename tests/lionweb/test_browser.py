@@ -231,7 +231,9 @@ class TestOrderAndPages:
 
     def test_the_files_order_has_pages_too(self, viewer, monkeypatch):
         monkeypatch.setattr(browser, "PAGE_SIZE", 4)
-        pool = make.make_pool(rows=10)
+        pool, other = make.make_pool(rows=10), make.make_pool("The same, the other way round", rows=0)
+        for entry in pool.entries.all():
+            other.entries.create(instruction_id=entry.instruction_id, position=100 - entry.position)
 
         first = viewer.get(URL, {"pool": pool.pk}).context["page"]
         second = viewer.get(f"{URL}?{first.next}").context["page"]
