@@ -112,8 +112,6 @@ def _slice(found: QuerySet[Instruction], state: BrowserState) -> tuple[list[dict
     shown = found.order_by(*order).values("pk", "language", "category", "length", key_value=F(key))
     begun = shown.annotate(begin=Left("text", PREVIEW), input_begin=Left("input", INPUT_PREVIEW))
     rows: list[dict[str, Any]] = [dict(row) for row in begun[: PAGE_SIZE + 1]]
-        shown.annotate(begin=Left("text", PREVIEW), input_begin=Left("input", INPUT_PREVIEW))[: PAGE_SIZE + 1]
-    )
     more, rows = len(rows) > PAGE_SIZE, rows[:PAGE_SIZE]
     if backwards:
         return rows[::-1], bool(rows), more
