@@ -23,6 +23,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bench.report import report, show
+
 FASTER_THAN_SFT, FASTER_THAN_BEST, MEMORY_SHARE, LOSS_TOLERANCE = 3.0, 1.4, 0.5, 1.02
 PEERS = ("trainer_grouped", "sft_packed", "sft_defaults")
 HELDOUT = 12
@@ -139,7 +141,7 @@ def measured(module: str, *arguments: str) -> dict[str, float]:
     return {name: round(value, 3) for name, value in result.items()}
 
 
-def compare(results: dict[str, dict[str, float]]) -> dict[str, object]:
+def compare(results: dict[str, dict[str, float]]) -> dict[str, Any]:
     """The figures that the targets are about, and whether they are met."""
     mine, peers = results["ours"], {name: results[name] for name in PEERS}
     best = max(peers, key=lambda name: peers[name]["tokens_per_second"])
@@ -163,23 +165,23 @@ def compare(results: dict[str, dict[str, float]]) -> dict[str, object]:
     }
 
 
-def run(count: int, max_length: int, home: Path) -> dict[str, object]:
+def run(count: int, max_length: int, home: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         write_plan(folder, home, count, max_length)
         results = {"ours": measured("bench.training", "--ours", place)}
         results |= {name: measured("bench.training_peers", name, place) for name in PEERS}
         precision = json.loads((folder / "plan.json").read_text())["precision"]
-    return {
-        "name": "training",
+    return report(
+        "training",
         **compare(results),
-        "unit": "tokens/s",
-        "n": count,
-        "precision": precision,
-        "cores": os.cpu_count(),
-        "data": "real instructions" if _REAL.exists() else "invented words",
-        "contenders": results,
-    }
+        unit="tokens/s",
+        n=count,
+        precision=precision,
+        cores=os.cpu_count(),
+        data="real instructions" if _REAL.exists() else "invented words",
+        contenders=results,
+    )
 
 
 def main() -> None:
@@ -189,7 +191,7 @@ def main() -> None:
     parser.add_argument("--home", type=Path, default=Path(os.environ.get("LIONWEB_HOME", "var")))
     parser.add_argument("--ours", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    print(json.dumps(ours(options.ours) if options.ours else run(options.examples, options.max_length, options.home)))
+    show(ours(options.ours) if options.ours else run(options.examples, options.max_length, options.home))
 
 
 if __name__ == "__main__":

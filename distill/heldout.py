@@ -23,5 +23,5 @@ def heldout_loss(loss: ResponseLoss, examples: Sequence[Encoded], *, budget: int
             total += loss(group).double().cpu()
     loss.model.train(training)
     tokens = sum(one.response_tokens for one in examples)
-    total = reduce(total.to(state.device, torch.float32)) if state.num_processes > 1 else total
+    total = reduce(total.to(state.device, torch.float32), "sum") if state.num_processes > 1 else total
     return total.item() / max(tokens, 1), tokens

@@ -68,6 +68,7 @@ def imitate(job: TrainingJob, events: Events, stop: StopSignal) -> bool:
     )
     arguments = (trainee.loss, optimizer, trainee.train_set.examples, settings, state, control)
     if not train(*arguments, seed=job.seed, budget=trainee.budget):
+        events.emit("stopped", step=state.step, steps=steps)
         return False
     _measure("after", trainee, state, events)
     if PartialState().is_main_process:
@@ -176,6 +177,7 @@ def main(arguments: list[str]) -> int:
     events, stop = Events(speaks=os.environ.get("RANK", "0") == "0"), StopSignal()
     if WATCH_PARENT in arguments:
         die_with_parent()
+    PartialState(cpu=not torch.accelerator.is_available())  # joins the other processes, where there are any
     return run(TrainingJob.read(Path(arguments[0])), events, stop)
 
 

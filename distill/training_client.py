@@ -46,7 +46,7 @@ def run_training(
     try:
         for event in _events(process, should_stop):
             on_event(event)
-            if event["event"] in ("done", "error"):
+            if event["event"] in ("done", "error", "stopped"):
                 last = event
         process.wait(timeout=_PATIENCE_AT_END_SECONDS)
     finally:
@@ -138,7 +138,7 @@ def _outcome(code: int, last: dict[str, Any], log: Path) -> dict[str, Any]:
         raise rebuilt(last["error"])
     if last.get("event") == "done":
         return last
-    if code in (EXIT_STOPPED, -signal.SIGTERM):
+    if last or code in (EXIT_STOPPED, -signal.SIGTERM):  # a launcher in between has exit codes of its own
         raise _stopped()
     if code in _KILLED:
         raise OutOfMemory(

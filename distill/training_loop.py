@@ -114,8 +114,8 @@ def _accumulate(loss: ResponseLoss, batch: Sequence[Encoded], budget: int) -> fl
     if shared.num_processes > 1:
         for parameter in _trainable(loss.model):
             parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-            parameter.grad.copy_(reduce(parameter.grad))
-        total = reduce(total)
+            parameter.grad.copy_(reduce(parameter.grad, "sum"))
+        total = reduce(total, "sum")
     return total.item()
 
 
@@ -141,7 +141,7 @@ def _any_process(wish: bool) -> bool:
     shared = PartialState()
     if shared.num_processes == 1:
         return wish
-    return bool(reduce(torch.tensor(float(wish), device=shared.device)).item())
+    return bool(reduce(torch.tensor(float(wish), device=shared.device), "sum").item())
 
 
 def _trainable(model: torch.nn.Module) -> list[torch.nn.Parameter]:

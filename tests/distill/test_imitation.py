@@ -277,6 +277,24 @@ def test_the_size_of_a_micro_batch_does_not_change_the_loss(tmp_path, monkeypatc
     assert small == pytest.approx(run(tiny_job(tmp_path))[1].losses(), rel=1e-2)
 
 
+def test_two_processes_learn_what_one_learns(tmp_path):
+    job = tiny_job(tmp_path)
+    job.write(tmp_path / "job.json")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
+
+    done = subprocess.run(
+        [*launcher, "distill.imitation", str(tmp_path / "job.json")], capture_output=True, text=True, check=True
+    )
+
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    _, alone = run(replace(job, output=str(tmp_path / "alone"), work=str(tmp_path / "alone-work")))
+    losses = [one["value"] for one in events if one.get("name") == "loss"]
+    assert losses == pytest.approx(alone.losses(), rel=1e-4)
+    assert [one["loss"] for one in events if one["event"] == "heldout"] == pytest.approx(
+        [one["loss"] for one in alone.of("heldout")], rel=1e-4
+    )
+
+
 def test_bf16_trains_too(tmp_path):
     code, events = run(tiny_job(tmp_path, precision="bf16"))
 
@@ -365,7 +383,7 @@ def test_the_process_speaks_only_events_and_stops_when_asked(tmp_path):
 
     state, _ = resume_points.latest(tmp_path / "work", job.fingerprint())
     assert 0 < state.step < 400
-    assert {one["event"] for one in events} == {"start", "heldout", "metric", "progress"}
+    assert {one["event"] for one in events} == {"start", "heldout", "metric", "progress", "stopped"}
 
 
 def test_the_learning_rate_warms_up_and_falls():
