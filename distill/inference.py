@@ -69,12 +69,15 @@ def _batches(lines: Iterable[str]) -> Iterator[list[dict[str, Any]]]:
 def _engine(header: dict[str, Any]) -> Answer:
     import torch
 
+    from distill.bundled import bundled_teacher_gguf
     from distill.weights import load_model
 
     if header.get("threads"):
         torch.set_num_threads(header["threads"])
-    adapter = Path(header["adapter"]) if header.get("adapter") else None
-    loaded = load_model(header["base"], adapter, home=Path(header["home"]))
+    base, adapter = header["base"], Path(header["adapter"]) if header.get("adapter") else None
+    if base == "bundled" and header["op"] == "likelihood":  # "bundled" is a teacher here, elsewhere a student
+        base = str(bundled_teacher_gguf())
+    loaded = load_model(base, adapter, home=Path(header["home"]))
     return _likelihood(loaded, header) if header["op"] == "likelihood" else _answers(loaded, header)
 
 

@@ -8,15 +8,9 @@ from django.db import transaction
 from django.db.models import CharField, Exists, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Cast, Concat
 
-from distill.bundled import bundled_teacher_gguf
 from lionweb.models import Claim, Lease, Response, Review, Stage
 from lionweb.services import leases
 from lionweb.stages.pairs import student_responses, teacher_responses
-
-
-def _weights(name: str) -> str:
-    """Where "bundled" is; for the student the same word means the student that is made from these weights."""
-    return str(bundled_teacher_gguf()) if name == "bundled" else name
 
 
 class LikelihoodReviews:
@@ -48,7 +42,7 @@ class LikelihoodReviews:
     def header(self) -> dict[str, Any]:
         return {
             "op": "likelihood",
-            "base": _weights(self.settings.referee.weights),
+            "base": self.settings.referee.weights,
             "adapter": None,
             "home": str(django_settings.LIONWEB_HOME),
             "settings": {},
