@@ -74,8 +74,7 @@ def _write_atomically(folder: Path, write: Callable[[Path], None]) -> None:
     try:
         write(draft)
         files = {path.name: _entry(path) for path in sorted(draft.iterdir())}
-        manifest = {"made_from": GGUF_NAME, "layers_left_out": list(BUNDLED_LAYERS_LEFT_OUT), "files": files}
-        (draft / MANIFEST).write_text(json.dumps(manifest, indent=1))
+        (draft / MANIFEST).write_text(json.dumps({"made_from": GGUF_NAME, "files": files}, indent=1))
         draft.chmod(0o755)
         _rename(draft, folder)
     finally:

@@ -1,125 +1,191 @@
-"""A process with one model: `python -m distill.inference`, JSON lines in and out.
+"""Model inference in a process of its own: python -m distill.inference, JSON lines in, JSON lines out.
 
-In: a header {"op": "answer" | "likelihood", "base", "adapter", "home", "settings", "system_prompt", "template", "seed",
-"threads"}, then items; a blank line ends a batch. Items of "answer": {"key", "text", "input"}; of "likelihood":
-{"key", "text", "input", "teacher_response", "student_response"}.
-Out: {"ready": true} once the model is loaded, a row for each item as it is finished, {"done": n} after each batch,
-{"error": {"code", "cause", "advice"}} where it cannot go on. Ends when its standard input closes.
+In: a header {"op", "base", "adapter", "home", "settings", "system_prompt", "seed", "threads"}, then one item a line; a
+blank line ends a batch. Out: {"ready": true} once the model is loaded, one result a line as soon as it is known,
+{"done": n} after a batch, or {"error": {"code", "cause", "advice"}}. Logs go to stderr.
+
+op "answer": items {"key", "text", "input"}, results {"key", "text", "finish", "completion_tokens", "prompt_tokens"}.
+op "likelihood": items {"key", "text", "input", "teacher_response", "student_response"}, results are reviews.
+op "score": items {"key", "text", "input", "response"}, results {"key", "logprob"}: mean per token, null if empty.
+
+Standard input that closes in the middle of a batch ends the batch; between or after batches it ends the process at
+once, even while it computes: whoever asked is gone.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from distill.errors import DistillError
+from distill.errors import DistillError, ModelLoadError, OutOfMemory
 from distill.records import Instruction, Pair
+from distill.settings import StudentSettings
 
-Answer = Callable[[list[dict[str, Any]]], Iterator[dict[str, Any]]]
+if TYPE_CHECKING:
+    from distill.weights import LoadedModel
+
+_END = None  # in the queue of lines: standard input is closed
+_SCORED_AT_ONCE = 64
+
+Item = dict[str, Any]
+
+
+class Input:
+    """Lines of standard input, read in a thread, so that its closing is noticed while the model computes."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self.closed = False
+        threading.Thread(target=self._read, args=(stream,), daemon=True).start()
+
+    def header(self) -> dict[str, Any]:
+        line = self.lines.get()
+        return _parsed(line) if line else {}
+
+    def batch(self) -> Iterator[Item]:
+        while (line := self.lines.get()) is not _END and line.strip():
+            yield _parsed(line)
+        self.closed = line is _END
+
+    def _read(self, stream: TextIO) -> None:
+        blank = False
+        for line in stream:
+            blank = not line.strip()
+            self.lines.put(line)
+        if blank:
+            os._exit(0)
+        self.lines.put(_END)
 
 
 def main() -> int:
-    out = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1, encoding="utf-8")
-    sys.stdout = sys.stderr  # a library that prints must not speak the protocol
-    lines = _lines_until_parent_ends(sys.stdin)
+    out = _private_stdout()
+    lines = Input(sys.stdin)
+    _share_the_machine()
     try:
-        engine = _engine(json.loads(next(lines)))
+        header = lines.header()
+        answer = _operation(header)
         _write(out, {"ready": True})
-        for batch in _batches(lines):
-            for row in engine(batch):
-                _write(out, row)
-            _write(out, {"done": len(batch)})
+        while not lines.closed:
+            count = 0
+            for count, result in enumerate(answer(lines.batch()), start=1):  # noqa: B007 - counted after the loop
+                _write(out, result)
+            _write(out, {"done": count})
+    except BrokenPipeError:
+        return 0  # nobody reads any more
     except DistillError as error:
         _write(out, {"error": error.as_dict()})
+        return 1
+    except (MemoryError, RuntimeError) as error:
+        if not _is_memory(error):
+            raise
+        advice = "Lower the student's batch size or token limit, or choose a smaller model."
+        _write(out, {"error": OutOfMemory("The model ran out of memory.", advice).as_dict()})
         return 1
     return 0
 
 
-def _lines_until_parent_ends(stream: TextIO) -> Iterator[str]:
-    """Lines of standard input; the process ends at once when it closes, also in the middle of a batch."""
-    lines: queue.Queue[str] = queue.Queue()
-
-    def read() -> None:
-        for line in stream:
-            lines.put(line)
-        os._exit(0)
-
-    threading.Thread(target=read, name="parent-watch", daemon=True).start()
-    while True:
-        yield lines.get()
+def _operation(header: dict[str, Any]) -> Any:
+    operations = {"answer": _answers, "likelihood": _reviews, "score": _scores}
+    if header.get("op") not in operations:
+        raise DistillError(f"The header's op must be one of {', '.join(operations)}, not {header.get('op')!r}.")
+    loaded = _load(header)
+    return lambda items: operations[header["op"]](loaded, header, items)
 
 
-def _batches(lines: Iterable[str]) -> Iterator[list[dict[str, Any]]]:
-    batch: list[dict[str, Any]] = []
-    for line in lines:
-        if line.strip():
-            batch.append(json.loads(line))
-        else:
-            yield batch
-            batch = []
+def _load(header: dict[str, Any]) -> LoadedModel:
+    import torch  # after the reader has started: a parent that dies meanwhile is noticed
+    import transformers
 
-
-def _engine(header: dict[str, Any]) -> Answer:
-    import torch
-
-    from distill.bundled import bundled_teacher_gguf
     from distill.weights import load_model
 
+    transformers.utils.logging.disable_progress_bar()
     if header.get("threads"):
-        torch.set_num_threads(header["threads"])
-    base, adapter = header["base"], Path(header["adapter"]) if header.get("adapter") else None
-    if base == "bundled" and header["op"] == "likelihood":  # "bundled" is a teacher here, elsewhere a student
-        base = str(bundled_teacher_gguf())
-    loaded = load_model(base, adapter, home=Path(header["home"]))
-    return _likelihood(loaded, header) if header["op"] == "likelihood" else _answers(loaded, header)
+        torch.set_num_threads(int(header["threads"]))
+    if not header.get("base") or not header.get("home"):
+        raise ModelLoadError("The header names no base model or no home folder.")
+    adapter = Path(header["adapter"]) if header.get("adapter") else None
+    return load_model(str(header["base"]), adapter, home=Path(header["home"]))
 
 
-def _answers(loaded: Any, header: dict[str, Any]) -> Answer:
-    from distill.settings import StudentSettings
+def _answers(loaded: LoadedModel, header: dict[str, Any], items: Iterable[Item]) -> Iterator[Item]:
     from distill.student import StudentEngine
 
+    settings = StudentSettings(**header.get("settings", {}))
     engine = StudentEngine(
-        loaded, StudentSettings(**header["settings"]), system_prompt=header["system_prompt"], seed=header["seed"]
+        loaded, settings, system_prompt=header.get("system_prompt", ""), seed=int(header.get("seed", 0))
     )
-
-    def answer(batch: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        for row in engine.answer((item["key"], Instruction(item["text"], item["input"])) for item in batch):
-            yield asdict(row)
-
-    return answer
+    for answer in engine.answer((item["key"], _instruction(item)) for item in items):
+        yield asdict(answer)
 
 
-def _likelihood(loaded: Any, header: dict[str, Any]) -> Answer:
+def _reviews(loaded: LoadedModel, header: dict[str, Any], items: Iterable[Item]) -> Iterator[Item]:
+    pairs = (Pair(i["key"], _instruction(i), i["teacher_response"], i["student_response"]) for i in items)
+    return map(asdict, _referee(loaded, header).review(pairs))
+
+
+def _scores(loaded: LoadedModel, header: dict[str, Any], items: Iterable[Item]) -> Iterator[Item]:
+    referee = _referee(loaded, header)
+    while batch := list(islice(items, _SCORED_AT_ONCE)):
+        logprobs = referee.logprobs([(_instruction(item), item["response"]) for item in batch])
+        yield from ({"key": item["key"], "logprob": logprob} for item, logprob in zip(batch, logprobs, strict=True))
+
+
+def _referee(loaded: LoadedModel, header: dict[str, Any]) -> Any:
     from distill.likelihood import LikelihoodReferee
 
-    referee = LikelihoodReferee(loaded, template=header.get("template", "auto"), system_prompt=header["system_prompt"])
+    template = header.get("settings", {}).get("template", "auto")
+    return LikelihoodReferee(loaded, template=template, system_prompt=header.get("system_prompt", ""))
 
-    def review(batch: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        pairs = [
-            Pair(
-                item["key"],
-                Instruction(item["text"], item["input"]),
-                item["teacher_response"],
-                item["student_response"],
-            )
-            for item in batch
-        ]
-        for row in referee.review(pairs):
-            yield asdict(row)
 
-    return review
+def _instruction(item: Item) -> Instruction:
+    return Instruction(item["text"], item.get("input", ""))
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise DistillError(f"A line of standard input is not JSON: {error}.") from error
+    if not isinstance(row, dict):
+        raise DistillError("A line of standard input is not a JSON object.")
+    return row
+
+
+def _private_stdout() -> TextIO:
+    """Results go to the real standard output; whatever else is printed, also by native code, goes to stderr."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return out
 
 
 def _write(out: TextIO, row: dict[str, Any]) -> None:
     out.write(json.dumps(row) + "\n")
+    out.flush()
+
+
+def _share_the_machine() -> None:
+    """Call before torch is imported.
+
+    Threads that wait should sleep: spinning on cores that other processes want was seen to cost a factor of seven.
+    When memory runs out, this process should go, not the database or the worker.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500")
+
+
+def _is_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

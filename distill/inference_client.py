@@ -1,95 +1,134 @@
-"""The parent's side of an inference process: rows in, rows out. Imports no torch."""
+"""The parent's side of `python -m distill.inference`. Imports no torch, so a worker stays small."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import queue
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from distill.errors import DistillError, ModelLoadError, OutOfMemory
+from distill import errors
+from distill.errors import DistillError, OutOfMemory
 
 _POLL_SECONDS = 0.2
-_END: dict[str, Any] = {}
-_KILLED = (-9, 137)
+_EXIT_SECONDS = 5.0
+_ROOT = Path(__file__).resolve().parent.parent
+
+Row = dict[str, Any]
 
 
 class InferenceProcess:
-    """`python -m distill.inference` with a model loaded as the header says; see that module for the protocol.
+    """A loaded model in a child process: `run` may be called again and again, each time with new items.
 
-    Raises from `run`: the DistillError that the process told of, OutOfMemory where the system killed it.
+    The child ends with the `with` block, when `should_stop` says so, and by itself when this process dies.
     """
 
-    def __init__(self, header: dict[str, Any]) -> None:
+    def __init__(self, header: Row) -> None:
         self.header = header
+        self.results: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def __enter__(self) -> Self:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "distill.inference"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
+        path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
+        self.child = subprocess.Popen(
+            [sys.executable, "-m", "distill.inference"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
+            encoding="utf-8",
+            env={**os.environ, "PYTHONPATH": path},
+            start_new_session=True,  # Ctrl-C reaches this process, which then closes the child's input
         )
-        self.rows: queue.Queue[dict[str, Any]] = queue.Queue()
-        threading.Thread(target=self._read, name="inference-rows", daemon=True).start()
-        self._send(self.header)
+        threading.Thread(target=self._collect, daemon=True).start()
+        self._send([self.header], end="")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Its input closes, so it ends; what it still computes is of no use to anybody."""
-        self.process.kill()
-        self.process.wait()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with contextlib.suppress(OSError):
+            self._stdin.close()
+        try:
+            self.child.wait(_EXIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._kill()
+        self.log.close()
 
-    def run(
-        self, items: Iterable[dict[str, Any]], *, should_stop: Callable[[], bool] = lambda: False
-    ) -> Iterator[dict[str, Any]]:
-        """Send a batch and yield its results as they come, in any order; ends early once `should_stop` is true."""
-        for item in items:
-            self._send(item)
-        self._send(None)
-        while not should_stop():
+    def run(self, items: Iterable[Row], should_stop: Callable[[], bool] = lambda: False) -> Iterator[Row]:
+        """Results as they come, not in the items' order; fewer than items if `should_stop` turned true.
+
+        Raises the child's DistillError, or OutOfMemory where the system killed it.
+        """
+        self._send(items, end="\n")
+        while True:
+            if should_stop():
+                self._kill()
+                return
             try:
-                row = self.rows.get(timeout=_POLL_SECONDS)
+                line = self.results.get(timeout=_POLL_SECONDS)
             except queue.Empty:
                 continue
-            if row is _END:
-                raise self._end()
+            if line is None:
+                raise self._death()
+            row = json.loads(line)
             if "error" in row:
-                raise _rebuilt(row["error"])
+                raise rebuilt(row["error"])
             if "done" in row:
                 return
             if "ready" not in row:
                 yield row
 
-    def _send(self, item: dict[str, Any] | None) -> None:
-        assert self.process.stdin is not None
-        try:
-            self.process.stdin.write((json.dumps(item) if item is not None else "") + "\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            return  # it ended; its last words are read by `run`
+    @property
+    def _stdin(self) -> Any:
+        return self.child.stdin
 
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.rows.put(json.loads(line))
-        self.rows.put(_END)
+    def _send(self, rows: Iterable[Row], end: str) -> None:
+        """The child reads all the time, so this does not wait for the model; if it has died, `run` tells why."""
+        with contextlib.suppress(BrokenPipeError):
+            for row in rows:
+                self._stdin.write(json.dumps(row) + "\n")
+            self._stdin.write(end)
+            self._stdin.flush()
 
-    def _end(self) -> DistillError:
-        code = self.process.wait()
-        if code in _KILLED:
+    def _collect(self) -> None:
+        assert self.child.stdout is not None
+        for line in self.child.stdout:
+            self.results.put(line)
+        self.results.put(None)
+
+    def _kill(self) -> None:
+        self.child.kill()
+        self.child.wait()
+
+    def _death(self) -> DistillError:
+        code = self.child.wait()
+        if code == -9:
             return OutOfMemory(
-                "The model's process was killed by the system, most likely for want of memory.",
-                "Lower the student's batch_size or token limit, or use a machine with more memory.",
+                "The model's process was killed, most likely because memory ran out.",
+                "Lower the student's batch size or token limit, choose a smaller model, or close other programs.",
             )
-        return ModelLoadError(
-            f"The model's process ended with exit code {code} before it was done.", "The worker's log has the details."
-        )
+        self.log.seek(0)
+        lines = self.log.read().decode("utf-8", "replace").strip().splitlines()
+        said = f": {lines[-1][:300]}" if lines else ""
+        return DistillError(f"The model's process ended with code {code}{said}.", "See the worker's log.")
 
 
-def _rebuilt(told: dict[str, str]) -> DistillError:
-    """The error as the process knew it: same code, cause and advice."""
-    error = DistillError(told.get("cause", ""), told.get("advice", ""))
-    error.code = told.get("code", error.code)
+def rebuilt(told: dict[str, str]) -> DistillError:
+    """The child's error, of its own class where that takes no more than a cause and an advice."""
+    kinds = {kind.code: kind for kind in vars(errors).values() if _is_plain(kind)}
+    error: DistillError = kinds.get(told["code"], DistillError)(told["cause"], told["advice"])
+    error.code = told["code"]
     return error
+
+
+def _is_plain(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, DistillError) and kind.__init__ is DistillError.__init__

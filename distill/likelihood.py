@@ -1,10 +1,15 @@
-"""The likelihood referee: how likely each response is under local open weights. No order, no parsing, deterministic."""
+"""Likelihood referee: how probable a response is under an open-weights teacher, given the instruction.
+
+No order of responses, no reply to parse, no sampling. A response that loops is probable token by token, so what it
+repeats of itself is charged for.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 import torch
 
@@ -12,120 +17,130 @@ from distill.records import Instruction, Pair, Review
 from distill.templates import render_prompt
 from distill.weights import LoadedModel
 
-NGRAM = 4
-"""A token that ends a 4-gram which the response held before is predicted by copying: it says nothing of quality."""
-BATCH_TOKENS = 4096
-POSITIONS_AT_ONCE = 512
+REPEAT_WORDS = 4
+REPEAT_FREE_SHARE = 0.1
+REPEAT_CHARGE = 4.0
+_LOGIT_ROWS = 1024  # positions whose logits are held at once: 200 MB at a vocabulary of 50,000
+_PAIRS_AT_ONCE = 64
 
-
-@dataclass(frozen=True)
-class Likelihood:
-    """mean_logprob: nats per token over the fresh tokens; fresh: share of tokens that repeat no earlier 4-gram."""
-
-    mean_logprob: float
-    fresh: float
-
-    @property
-    def score(self) -> float:
-        """1 to 10. Looping text has few fresh tokens and so a low score, however likely each repetition is."""
-        return 1 + 9 * math.exp(self.mean_logprob) * self.fresh
-
-
-def fresh_tokens(ids: Sequence[int]) -> list[bool]:
-    """For each token whether the 4-gram that ends in it is new in this response; the first three always are."""
-    seen: set[tuple[int, ...]] = set()
-    fresh = []
-    for end in range(1, len(ids) + 1):
-        gram = tuple(ids[max(0, end - NGRAM) : end])
-        fresh.append(len(gram) < NGRAM or gram not in seen)
-        seen.add(gram)
-    return fresh
+Ids = list[int]
 
 
 class LikelihoodReferee:
+    """score = 1 + 9 exp(mean token log-probability - charge for repetition). An empty response scores 1."""
+
     def __init__(self, loaded: LoadedModel, *, template: str = "auto", system_prompt: str = "") -> None:
-        self.model, self.tokenizer = loaded.model, loaded.tokenizer
-        self.template, self.system_prompt = template, system_prompt
+        self.loaded, self.template, self.system_prompt = loaded, template, system_prompt
 
     def review(self, pairs: Iterable[Pair]) -> Iterator[Review]:
-        """One review a pair, in order. An empty response makes a pair unscored. Equal responses are scored once."""
-        pairs = list(pairs)
-        wanted = {(p.instruction, text) for p in pairs for text in (p.teacher_response, p.student_response)}
-        scores = self.score(sorted(wanted, key=lambda one: (one[0].content_hash, one[1])))
-        for pair in pairs:
-            teacher = scores.get((pair.instruction, pair.teacher_response))
-            student = scores.get((pair.instruction, pair.student_response))
-            yield _review(pair, teacher, student)
+        """One review per pair, order "none"; pairs are read a few dozen at a time."""
+        source = iter(pairs)
+        while batch := list(islice(source, _PAIRS_AT_ONCE)):
+            wanted = {(pair.instruction, text): None for pair in batch for text in _texts(pair)}
+            scores = dict(zip(wanted, self.logprobs(list(wanted)), strict=True))
+            for pair in batch:
+                teacher, student = (scores[pair.instruction, text] for text in _texts(pair))
+                yield _review(pair, teacher, student)
 
-    @torch.inference_mode()
-    def score(self, wanted: Sequence[tuple[Instruction, str]]) -> dict[tuple[Instruction, str], Likelihood]:
-        """Likelihood by (instruction, response); empty responses are left out."""
-        rows = []
-        for instruction, text in wanted:
-            response = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-            if response:
-                prompt = render_prompt(self.tokenizer, instruction, self.template, self.system_prompt)
-                rows.append(((instruction, text), prompt, response))
-        rows.sort(key=lambda row: -(len(row[1]) + len(row[2])))
-        found = {}
-        for batch in _by_tokens(rows):
-            logprobs = self._logprobs([(prompt, response) for _, prompt, response in batch])
-            for (name, _, response), values in zip(batch, logprobs, strict=True):
-                found[name] = _likelihood(response, values)
-        return found
+    def logprobs(self, responses: Sequence[tuple[Instruction, str]]) -> list[float | None]:
+        """Mean token log-probability of each (instruction, response), uncharged; None for an empty response."""
+        return mean_logprobs(self.loaded, [self._ids(instruction, text) for instruction, text in responses])
 
-    def _logprobs(self, batch: Sequence[tuple[list[int], list[int]]]) -> list[list[float]]:
-        """Log-probability of every response token. Logits are made at response positions only, a few at a time."""
-        longest = max(len(p) + len(r) for p, r in batch)
-        ids = torch.zeros((len(batch), longest), dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for at, (prompt, response) in enumerate(batch):
-            row = prompt + response
-            ids[at, : len(row)] = torch.tensor(row)
-            mask[at, : len(row)] = 1
-        device = self.model.device
-        inner = self.model.get_decoder()
-        hidden = inner(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False).last_hidden_state
-        result = []
-        for at, (prompt, response) in enumerate(batch):
-            states = hidden[at, len(prompt) - 1 : len(prompt) + len(response) - 1]
-            result.append(self._picked(states, torch.tensor(response, device=device)))
-        return result
-
-    def _picked(self, states: torch.Tensor, targets: torch.Tensor) -> list[float]:
-        head = self.model.get_output_embeddings()
-        values: list[float] = []
-        for start in range(0, len(targets), POSITIONS_AT_ONCE):
-            logits = head(states[start : start + POSITIONS_AT_ONCE]).float()
-            part = torch.log_softmax(logits, dim=-1)
-            values += part.gather(1, targets[start : start + POSITIONS_AT_ONCE, None])[:, 0].tolist()
-        return values
+    def _ids(self, instruction: Instruction, text: str) -> tuple[Ids, Ids]:
+        tokenizer = self.loaded.tokenizer
+        prompt = render_prompt(tokenizer, instruction, self.template, self.system_prompt)
+        return prompt, tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
-def _by_tokens(rows: Sequence[tuple]) -> Iterator[list[tuple]]:
-    """Batches of rows, longest first, each of at most BATCH_TOKENS tokens with its padding."""
-    batch: list[tuple] = []
-    for row in rows:
-        longest = len((batch or [row])[0][1]) + len((batch or [row])[0][2])
-        if batch and longest * (len(batch) + 1) > BATCH_TOKENS:
+def mean_logprobs(loaded: LoadedModel, items: Sequence[tuple[Ids, Ids]]) -> list[float | None]:
+    """Mean log-probability of the response tokens of each (prompt, response); None for an empty response.
+
+    Items are computed in batches of like length; what does not fit into the model's context is cut off at the end of
+    the response, and with a prompt that fills it the response counts as empty.
+    """
+    context = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None) or 2**31
+    cut = [(prompt, response[: max(0, context - len(prompt))]) for prompt, response in items]
+    results: list[float | None] = [None] * len(cut)
+    order = sorted((i for i in range(len(cut)) if cut[i][1]), key=lambda i: len(cut[i][0]) + len(cut[i][1]))
+    for batch in _batches(order, cut):
+        for index, value in zip(batch, _batch_means(loaded.model, [cut[i] for i in batch]), strict=True):
+            results[index] = value
+    return results
+
+
+def repetition_charge(text: str) -> float:
+    """Log-probability taken off for the share of word 4-grams that the text has used before; 0 for normal prose.
+
+    Where words are not parted by spaces (Chinese, one endless word), characters stand in for words.
+    """
+    words: Sequence[str] = text.lower().split()
+    if len(words) * 12 < len(text):
+        words = "".join(text.split())
+    grams = [tuple(words[i : i + REPEAT_WORDS]) for i in range(len(words) - REPEAT_WORDS + 1)]
+    repeated = 1 - len(set(grams)) / len(grams) if grams else 0.0
+    return REPEAT_CHARGE * max(0.0, repeated - REPEAT_FREE_SHARE)
+
+
+def score(logprob: float | None, charge: float = 0.0) -> float:
+    """From 1 (impossible, or empty) to 10 (certain)."""
+    return 1.0 if logprob is None else 1 + 9 * math.exp(min(0.0, logprob) - charge)
+
+
+def _texts(pair: Pair) -> tuple[str, str]:
+    return pair.teacher_response, pair.student_response
+
+
+def _review(pair: Pair, teacher: float | None, student: float | None) -> Review:
+    of_teacher, of_student = map(repetition_charge, _texts(pair))
+    return Review(
+        key=pair.key,
+        order="none",
+        raw="",
+        score_teacher=score(teacher, of_teacher),
+        score_student=score(student, of_student),
+        explanation=f"{_explain('Teacher', teacher, of_teacher)} {_explain('Student', student, of_student)}",
+    )
+
+
+def _explain(name: str, logprob: float | None, charge: float) -> str:
+    if logprob is None:
+        return f"{name}: no text."
+    repeats = f", less {charge:.2f} for repeating itself" if charge else ""
+    return f"{name}: mean token log-probability {logprob:.3f}{repeats}."
+
+
+def _batches(order: list[int], items: Sequence[tuple[Ids, Ids]]) -> Iterator[list[int]]:
+    batch: list[int] = []
+    for index in order:
+        longest = max(len(items[i][1]) for i in [*batch, index]) + 1
+        if batch and longest * (len(batch) + 1) > _LOGIT_ROWS:
             yield batch
             batch = []
-        batch.append(row)
+        batch.append(index)
     if batch:
         yield batch
 
 
-def _likelihood(ids: Sequence[int], logprobs: Sequence[float]) -> Likelihood:
-    fresh = fresh_tokens(ids)
-    kept = [value for value, is_fresh in zip(logprobs, fresh, strict=True) if is_fresh]
-    return Likelihood(sum(kept) / len(kept), len(kept) / len(ids))
+def _batch_means(model: Any, items: Sequence[tuple[Ids, Ids]]) -> list[float]:
+    """Rows are padded on the left, so that all responses end together and only their positions get logits."""
+    width = max(len(prompt) + len(response) for prompt, response in items)
+    kept = max(len(response) for _, response in items) + 1
+    ids = torch.zeros((len(items), width), dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for row, (prompt, response) in enumerate(items):
+        ids[row, width - len(prompt) - len(response) :] = torch.tensor(prompt + response)
+        mask[row, width - len(prompt) - len(response) :] = 1
+    with torch.inference_mode():
+        logits = model(
+            input_ids=ids.to(model.device),
+            attention_mask=mask.to(model.device),
+            position_ids=(mask.cumsum(-1) - 1).clamp_min(0).to(model.device),
+            use_cache=False,
+            logits_to_keep=kept,
+        ).logits
+        return [_row_mean(logits[row], response) for row, (_, response) in enumerate(items)]
 
 
-def _review(pair: Pair, teacher: Likelihood | None, student: Likelihood | None) -> Review:
-    if teacher is None or student is None:
-        return Review(pair.key, "none", "", None, None, "A response is empty.")
-    said = (
-        f"Mean log-probability per token: teacher {teacher.mean_logprob:.3f}, student {student.mean_logprob:.3f}. "
-        f"Share of tokens that repeat nothing: teacher {teacher.fresh:.2f}, student {student.fresh:.2f}."
-    )
-    return Review(pair.key, "none", said, round(teacher.score, 4), round(student.score, 4), said)
+def _row_mean(logits: torch.Tensor, response: Ids) -> float:
+    targets = torch.tensor(response, device=logits.device)
+    return -torch.nn.functional.cross_entropy(logits[-len(response) - 1 : -1].float(), targets).item()
