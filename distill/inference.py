@@ -1,11 +1,12 @@
 """Model inference in a process of its own: python -m distill.inference, JSON lines in, JSON lines out.
 
-In: a header {"op", "base", "adapter", "home", "settings", "system_prompt", "seed", "threads"}, then one item a line; a
-blank line ends a batch. Out: {"ready": true} once the model is loaded, one result a line as soon as it is known,
+In: a header {"op", "base", "adapter", "home", "settings", "template", "system_prompt", "seed", "threads"}, then one item
+a line; a blank line ends a batch. Out: {"ready": true} once the model is loaded, one result a line as soon as it is known,
 {"done": n} after a batch, or {"error": {"code", "cause", "advice"}}. Logs go to stderr.
 
 op "answer": items {"key", "text", "input"}, results {"key", "text", "finish", "completion_tokens", "prompt_tokens"}.
-op "likelihood": items {"key", "text", "input", "teacher_response", "student_response"}, results are reviews.
+op "likelihood": items {"key", "text", "input", "teacher_response", "student_response"}, results are reviews; the base
+    "bundled" means the bundled teacher here, everywhere else the bundled student.
 op "score": items {"key", "text", "input", "response"}, results {"key", "logprob"}: mean per token, null if empty.
 
 Standard input that closes in the middle of a batch ends the batch; between or after batches it ends the process at
@@ -112,8 +113,10 @@ def _load(header: dict[str, Any]) -> LoadedModel:
         torch.set_num_threads(int(header["threads"]))
     if not header.get("base") or not header.get("home"):
         raise ModelLoadError("The header names no base model or no home folder.")
-    adapter = Path(header["adapter"]) if header.get("adapter") else None
-    return load_model(str(header["base"]), adapter, home=Path(header["home"]))
+    base, adapter = str(header["base"]), Path(header["adapter"]) if header.get("adapter") else None
+    if base == "bundled" and header["op"] == "likelihood":
+        base = "bundled-teacher"
+    return load_model(base, adapter, home=Path(header["home"]))
 
 
 def _answers(loaded: LoadedModel, header: dict[str, Any], items: Iterable[Item]) -> Iterator[Item]:
@@ -142,7 +145,7 @@ def _scores(loaded: LoadedModel, header: dict[str, Any], items: Iterable[Item]) 
 def _referee(loaded: LoadedModel, header: dict[str, Any]) -> Any:
     from distill.likelihood import LikelihoodReferee
 
-    template = header.get("settings", {}).get("template", "auto")
+    template = header.get("template") or header.get("settings", {}).get("template", "auto")
     return LikelihoodReferee(loaded, template=template, system_prompt=header.get("system_prompt", ""))
 
 

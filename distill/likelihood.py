@@ -27,7 +27,10 @@ Ids = list[int]
 
 
 class LikelihoodReferee:
-    """score = 1 + 9 exp(mean token log-probability - charge for repetition). An empty response scores 1."""
+    """score = 1 + 9 exp(mean token log-probability - charge for repetition).
+
+    An empty student response scores 1; where the teacher's is empty there is nothing to compare and the pair is unscored.
+    """
 
     def __init__(self, loaded: LoadedModel, *, template: str = "auto", system_prompt: str = "") -> None:
         self.loaded, self.template, self.system_prompt = loaded, template, system_prompt
@@ -91,15 +94,10 @@ def _texts(pair: Pair) -> tuple[str, str]:
 
 
 def _review(pair: Pair, teacher: float | None, student: float | None) -> Review:
-    of_teacher, of_student = map(repetition_charge, _texts(pair))
-    return Review(
-        key=pair.key,
-        order="none",
-        raw="",
-        score_teacher=score(teacher, of_teacher),
-        score_student=score(student, of_student),
-        explanation=f"{_explain('Teacher', teacher, of_teacher)} {_explain('Student', student, of_student)}",
-    )
+    charges = [repetition_charge(text) for text in _texts(pair)]
+    said = f"{_explain('Teacher', teacher, charges[0])} {_explain('Student', student, charges[1])}"
+    scores = (None, None) if teacher is None else (score(teacher, charges[0]), score(student, charges[1]))
+    return Review(pair.key, "none", said, *scores, explanation=said)
 
 
 def _explain(name: str, logprob: float | None, charge: float) -> str:
