@@ -97,7 +97,7 @@ def _review(pair: Pair, teacher: float | None, student: float | None) -> Review:
     charges = [repetition_charge(text) for text in _texts(pair)]
     said = f"{_explain('Teacher', teacher, charges[0])} {_explain('Student', student, charges[1])}"
     scores = (None, None) if teacher is None else (score(teacher, charges[0]), score(student, charges[1]))
-    return Review(pair.key, "none", said, *scores, explanation=said)
+    return Review(pair.key, "none", said, scores[0], scores[1], said)
 
 
 def _explain(name: str, logprob: float | None, charge: float) -> str:
