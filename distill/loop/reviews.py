@@ -154,9 +154,10 @@ def _item(pair: Pair) -> dict[str, Any]:
 
 
 def _header(run: Run) -> dict[str, Any]:
+    weights = run.settings.referee.weights
     return {
         "op": "likelihood",
-        "base": run.settings.referee.weights,
+        "base": "bundled-teacher" if weights == "bundled" else weights,  # for a student the word means the cut model
         "adapter": None,
         "home": str(run.home),
         "settings": {},

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 import threading
 from contextlib import contextmanager
 
@@ -25,7 +26,7 @@ def purpose_of(body):
     prompt = body["messages"][-1]["content"]
     if "Assistant 2" in prompt:
         return "review"
-    return "generate" if "Given Instruction" in prompt else "answer"
+    return "generate" if re.search(r"variation \d", prompt, re.I) else "answer"  # as all generator prompts say
 
 
 def reply_to(body):

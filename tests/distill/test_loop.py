@@ -320,9 +320,7 @@ def test_what_came_back_before_the_key_was_rejected_is_not_paid_again(loop, stud
         teacher.reply = reply_to
         teacher.bodies.clear()
         assert loop(teacher) == 0
-        assert sum(not b["messages"][-1]["content"].startswith("Judge") for b in teacher.asked("answer")) == (
-            POOL + HELDOUT - 5
-        )
+        assert len(teacher.asked("answer")) == POOL + HELDOUT - 5
 
 
 @pytest.mark.parametrize("what", ["train", "answer", "likelihood"])
