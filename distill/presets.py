@@ -26,8 +26,8 @@ _DEMO = Preset(
     "Bundled demo",
     "Teacher and student that ship with LionWeb. One iteration takes a few minutes on two cores; no key, no GPU.",
     ExperimentSettings(
-        teacher=TeacherSettings(temperature=0.0, max_tokens=96),
-        student=StudentSettings(base="bundled", temperature=0.0, max_new_tokens=96, batch_size=64),
+        teacher=TeacherSettings(temperature=0.0, max_tokens=80),
+        student=StudentSettings(base="bundled", temperature=0.0, max_new_tokens=80, batch_size=64),
         training=TrainingSettings(
             method="lora",
             epochs=3,
@@ -40,8 +40,8 @@ _DEMO = Preset(
             save_every_steps=10,
         ),
         referee=RefereeSettings(mode="likelihood", weights="bundled", tau=1.0),
-        generator=GeneratorSettings(hard=24, easy=24, temperature=0.7, max_tokens=96, examples=5),
-        pools=PoolSettings(mode="append", train=96, cache=96, heldout=40),
+        generator=GeneratorSettings(hard=12, easy=12, temperature=0.7, max_tokens=80, examples=5),
+        pools=PoolSettings(mode="append", train=64, cache=64, heldout=30),
         iterations=1,
     ),
 )
