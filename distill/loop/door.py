@@ -13,8 +13,8 @@ from typing import Any
 
 from distill.first_pools import FirstPools
 from distill.loop.calls import Calls
-from distill.loop.folder import RunFolder
-from distill.loop.inputs import choose_teacher, read_instructions, read_settings
+from distill.loop.folder import CONDITIONS, RunFolder
+from distill.loop.inputs import Given, choose_teacher, read_instructions
 from distill.loop.iterations import run_iterations
 from distill.loop.pools import Pools, draw
 from distill.loop.progress import Say, ShouldStop
@@ -26,15 +26,18 @@ from distill.settings import ExperimentSettings
 
 def run_from_files(options: Namespace, say: Say) -> dict[str, Any]:
     """Run what the options ask for; returns the content of result.json. Raises DistillError."""
-    settings = read_settings(options.preset, options.settings, iterations=options.iterations, seed=options.seed)
+    given = Given.read(options.preset, options.settings, seed=options.seed, iterations=options.iterations)
+    asked = given.settings()
     pool = read_instructions(options.pool, say, keep_good=options.keep_good)
     heldout = read_instructions(options.heldout, say, keep_good=options.keep_good) if options.heldout else None
-    first = draw(pool, heldout, settings)
     teacher = choose_teacher(options)
-    if settings.gates.review != "skip" or settings.gates.approval != "skip":
-        say("The gates for people are passed over: review and approval need the web app.")
     with RunFolder(options.out) as folder, _stop_on_signal(say) as should_stop:
-        folder.begin(_conditions(settings, teacher, pool, heldout))
+        conditions = folder.conditions(_conditions(given, asked, teacher, pool, heldout))
+        settings = ExperimentSettings.from_json({**conditions["settings"], "iterations": asked.iterations})
+        first = draw(pool, heldout, settings)
+        folder.write(CONDITIONS, conditions)
+        if settings.gates.review != "skip" or settings.gates.approval != "skip":
+            say("The gates for people are passed over: review and approval need the web app.")
         return _run(settings, first, teacher, folder, options, say, should_stop)
 
 
@@ -55,11 +58,20 @@ def _run(
 
 
 def _conditions(
-    settings: ExperimentSettings, teacher: Teacher, pool: Sequence[Instruction], heldout: Sequence[Instruction] | None
+    given: Given,
+    settings: ExperimentSettings,
+    teacher: Teacher,
+    pool: Sequence[Instruction],
+    heldout: Sequence[Instruction] | None,
 ) -> dict[str, Any]:
     """What must be the same when a folder is gone on with. The number of iterations may grow."""
-    fixed = {name: value for name, value in settings.to_json().items() if name != "iterations"}
-    return {"teacher": teacher.author, "pool": _digest(pool), "heldout": _digest(heldout or ()), "settings": fixed}
+    return {
+        "teacher": teacher.author,
+        "pool": _digest(pool),
+        "heldout": _digest(heldout or ()),
+        "given": {"preset": given.preset, "changes": given.changes, "seed": given.seed},
+        "settings": {name: value for name, value in settings.to_json().items() if name != "iterations"},
+    }
 
 
 def _digest(instructions: Sequence[Instruction]) -> str:

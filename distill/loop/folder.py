@@ -51,17 +51,25 @@ class RunFolder:
             getattr(self, name).close()
         self._lock.close()
 
-    def begin(self, conditions: dict[str, Any]) -> None:
-        """Note what the run computes; raises FolderUnusable if this folder holds a run of something else."""
+    def conditions(self, now: dict[str, Any]) -> dict[str, Any]:
+        """Under which the run goes on: `now` for a new one, else those it was begun with.
+
+        now: "given" is what a person asked for, "settings" what follows from it. Where the same is asked for again,
+        the old settings hold, so that a preset that changed in between does not change a begun run.
+        Raises FolderUnusable if this folder holds a run of something else.
+        """
         before = self.read(CONDITIONS)
         if before is None:
-            self.write(CONDITIONS, conditions)
-            return
-        if differing := sorted(_differences(before, conditions)):
+            return now
+        same = ("given", "settings") if before.get("given") == now["given"] else ("given",)
+        names = [name for name in now if name not in same]
+        differing = _differences({name: before.get(name) for name in names}, {name: now[name] for name in names})
+        if differing:
             raise FolderUnusable(
-                f"{self.path} holds a run with other settings: {'; '.join(differing)}.",
+                f"{self.path} holds a run with other settings: {'; '.join(sorted(differing))}.",
                 "Name another folder. Copy responses.jsonl there first to keep what was paid for.",
             )
+        return dict(before)
 
     def read(self, name: str) -> Any | None:
         path = self.path / name

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 from argparse import Namespace
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from distill.endpoint_url import safe_base_url
 from distill.errors import DistillError, EndpointError, PoolError
@@ -25,18 +26,26 @@ class BadInput(DistillError):
     code = "bad_input"
 
 
-def read_settings(
-    preset: str, overrides: Path | None, *, iterations: int | None, seed: int | None
-) -> ExperimentSettings:
-    """The preset, with what the file and the options name replaced."""
-    settings = preset_settings(preset)
-    if overrides is not None:
-        settings = with_overrides(settings, _json(overrides))
-    return replace(
-        settings,
-        iterations=settings.iterations if iterations is None else iterations,
-        seed=settings.seed if seed is None else seed,
-    )
+@dataclass(frozen=True)
+class Given:
+    """What a person asked for: a preset, and what is to be different from it."""
+
+    preset: str
+    changes: Any
+    seed: int | None
+    iterations: int | None
+
+    @classmethod
+    def read(cls, preset: str, overrides: Path | None, *, seed: int | None, iterations: int | None) -> Given:
+        return cls(preset, {} if overrides is None else _json(overrides), seed, iterations)
+
+    def settings(self) -> ExperimentSettings:
+        settings = with_overrides(preset_settings(self.preset), self.changes)
+        return replace(
+            settings,
+            iterations=settings.iterations if self.iterations is None else self.iterations,
+            seed=settings.seed if self.seed is None else self.seed,
+        )
 
 
 def preset_settings(name: str) -> ExperimentSettings:

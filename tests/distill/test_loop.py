@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from distill.__main__ import main
 from distill.errors import ModelLoadError, TrainingError
 from distill.loop import answers, reviews, training
+from distill.presets import PRESETS
+from distill.settings import TrainingSettings
 from tests.distill.fake_teacher import fake_teacher, number_of, purpose_of, reply_to, words_of
 from tests.mock_server import completion, refusal
 
@@ -397,6 +400,18 @@ def test_settings_of_a_begun_run_cannot_change(loop, student, capsys):
         assert loop(teacher, training={"epochs": 7}) == 2
 
     assert "settings.training.epochs is 3 there and 7 here" in capsys.readouterr().err
+
+
+def test_a_preset_that_changes_does_not_change_a_begun_run(loop, student, monkeypatch):
+    with fake_teacher() as teacher:
+        loop(teacher)
+        demo = PRESETS["bundled-demo"]
+        changed = replace(demo, settings=replace(demo.settings, training=TrainingSettings(epochs=9)))
+        monkeypatch.setitem(PRESETS, "bundled-demo", changed)
+
+        assert loop(teacher, "--iterations", "2") == 0
+
+    assert [job.settings["epochs"] for job in student.jobs] == [3, 3]
 
 
 def test_paid_answers_can_be_carried_to_a_new_folder(loop, student):
