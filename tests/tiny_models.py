@@ -22,16 +22,18 @@ _CORPUS = (
 )
 
 
-def build_tiny_model(folder: Path, *, chat_template: bool = True, pad_token: bool = True, seed: int = 0) -> Path:
+def build_tiny_model(
+    folder: Path, *, chat_template: bool = True, pad_token: bool = True, seed: int = 0, **config: Any
+) -> Path:
     """Write the model and its tokenizer into `folder` as safetensors, and return the folder.
 
-    EOS is <|im_end|>. Weights are drawn wide, so that greedy answers vary and no two logits tie.
+    `config` replaces settings of the LlamaConfig. EOS is <|im_end|>. Weights are drawn wide, so that greedy answers vary and no two logits tie.
     """
     tokenizer = build_tiny_tokenizer(chat_template=chat_template, pad_token=pad_token)
     tokenizer.save_pretrained(folder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        LlamaForCausalLM(_config(tokenizer)).save_pretrained(folder)
+        LlamaForCausalLM(_config(tokenizer, **config)).save_pretrained(folder)
     return folder
 
 
@@ -51,17 +53,18 @@ def build_tiny_tokenizer(*, chat_template: bool = True, pad_token: bool = True) 
     return tokenizer
 
 
-def _config(tokenizer: Any) -> LlamaConfig:
-    return LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        initializer_range=0.2,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
+def _config(tokenizer: Any, **changes: Any) -> LlamaConfig:
+    settings: dict[str, Any] = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 512,
+        "initializer_range": 0.2,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    return LlamaConfig(**{**settings, **changes})
