@@ -39,16 +39,24 @@ class Heartbeat:
 
     def _beat_until_over(self) -> None:
         while not self._over.wait(settings.HEARTBEAT_SECONDS):
-            try:
-                self._beat()
-            except Error as error:  # the database restarts: the next beat tries again
-                logger.warning("A heartbeat was missed: %s", str(error).strip())
-                connection.close()
+            self._unless_away(self._beat)
+        self._unless_away(self._show_progress)  # a part that ended by a fault says how far it came
         connection.close()
+
+    @staticmethod
+    def _unless_away(action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Error as error:  # the database restarts: the next beat tries again
+            logger.warning("A heartbeat was missed: %s", str(error).strip())
+            connection.close()
 
     def _beat(self) -> None:
         pulse = leases.beat(lease=self.lease)
         if not pulse.go_on:
             self.stopped.set()
         self.on_sharing(pulse.sharing)
+        self._show_progress()
+
+    def _show_progress(self) -> None:
         update_progress(self.part.stage, self.part)

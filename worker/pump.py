@@ -45,7 +45,7 @@ class Pump:
             await self._call_all(storing)
         finally:
             await self._flush(storing)
-            self.database.submit(connection.close)
+            self.database.submit(lambda: connection.close())  # looked up there: each thread has its own connection
             self.database.shutdown()
 
     async def _flush(self, storing: asyncio.Task[None]) -> None:

@@ -27,7 +27,7 @@ class Command(BaseCommand):
         parser.add_argument("--pool", help="name of an imported pool")
         parser.add_argument("--heldout", help="name of an imported held-out set")
         parser.add_argument("--preset", choices=sorted(PRESETS), default="bundled-demo")
-        parser.add_argument("--settings", type=Path, help="JSON file with settings that replace the preset's")
+        parser.add_argument("--settings-file", type=Path, help="JSON file with settings that replace the preset's")
         parser.add_argument("--iterations", type=int, default=1)
         parser.add_argument("--json", type=Path, help="write the results to this file")
         parser.add_argument("--detach", action="store_true", help="launch and return at once")
@@ -60,7 +60,7 @@ class Command(BaseCommand):
             endpoint=self._named(Endpoint, "endpoint", name=options["endpoint"]),
             pool=self._named(Pool, "pool", name=options["pool"]),
             heldout_pool=heldout,
-            settings=_settings(options["preset"], options["settings"]),
+            settings=_settings(options["preset"], options["settings_file"]),
         )
 
     def _named(self, model: Any, what: str, **by: Any) -> Any:
