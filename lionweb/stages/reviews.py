@@ -1,11 +1,13 @@
 """Reviews by the referee model, in both orders (mode pairwise)."""
 
+import hashlib
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 from django.db import transaction
 from django.db.models import CharField, Count, Exists, OuterRef, Q, QuerySet, Subquery, Value
-from django.db.models.functions import Cast, Concat
+from django.db.models.functions import MD5, Cast, Concat
 
 from distill.records import CallOutcome, ChatRequest, Finish, Purpose
 from distill.referee import ORDERS, parse_review, referee_fingerprint, review_request
@@ -38,32 +40,56 @@ class PairwiseReviews:
     def _todo(self, order: str) -> QuerySet[Response]:
         """Student responses whose review in this order has no scores yet, and may be asked (again)."""
         teacher = teacher_responses(self.stage.iteration).filter(instruction=OuterRef("instruction")).values("pk")[:1]
-        mine = Review.objects.filter(student_response=OuterRef("pk"), order=order, referee=self.referee)
-        failed = ItemFailure.objects.filter(
-            stage=self.stage, key__startswith=self.prefix, attempts__gte=common.TRIES, key=self._key(order)
-        )
         rows = student_responses(self.stage.iteration).annotate(teacher_id=Subquery(teacher))
-        same_pair = mine.filter(teacher_response=OuterRef("teacher_id"))
+        same_pair = self._reviews(order).filter(student_response=OuterRef("pk"))
         asked = same_pair.order_by().values("student_response").annotate(n=Count("pk")).values("n")
+        failed = ItemFailure.objects.filter(stage=self.stage, attempts__gte=common.TRIES, key=self._key(order))
         return (
             rows.annotate(asked=Subquery(asked))
             .filter(~Exists(same_pair.filter(score_teacher__isnull=False)), ~Exists(failed))
             .filter(Q(asked__isnull=True) | Q(asked__lte=self.settings.reask))
         )
 
+    def _reviews(self, order: str) -> QuerySet[Review]:
+        return Review.objects.filter(order=order, referee=self.referee, teacher_response=OuterRef("teacher_id"))
+
     def _key(self, order: str) -> Concat:
-        return Concat(Value(f"{self.prefix}{order}:"), Cast(OuterRef("pk"), CharField()), output_field=CharField())
+        """Names the prompt, not the row: two checkpoints that answer in the same words are reviewed once."""
+        teacher = Cast(OuterRef("teacher_id"), CharField())
+        return Concat(
+            Value(f"{self.prefix}{order}:"), teacher, Value(":"), MD5(OuterRef("text")), output_field=CharField()
+        )
 
     def open_rows(self) -> int:
         return sum(self._todo(order).count() for order in ORDERS)
 
     def claim(self, lease: Lease, limit: int) -> list[ChatRequest]:
+        for order in ORDERS:
+            self._copy_known(order)
         return [request for order in ORDERS for request in self._claim_order(lease, order, max(1, limit // 2))]
+
+    def _copy_known(self, order: str) -> None:
+        """Reviews that an earlier checkpoint got for the very same words, paid for then."""
+        twin = self._reviews(order).filter(student_response__text=OuterRef("text"))
+        rows: Any = self._todo(order).filter(Q(asked__isnull=True), Exists(twin))
+        for row in rows:
+            known = Review.objects.filter(
+                order=order, referee=self.referee, teacher_response=row.teacher_id, student_response__text=row.text
+            )
+            first = known.order_by("pk")[0].student_response_id
+            copies = [self._copy(review, row) for review in known.filter(student_response=first)]
+            Review.objects.bulk_create(copies, ignore_conflicts=True)
+
+    @staticmethod
+    def _copy(review: Review, student: Response) -> Review:
+        review.pk, review.student_response, review.cost_usd = None, student, 0.0
+        review._state.adding = True
+        return review
 
     def _claim_order(self, lease: Lease, order: str, limit: int) -> list[ChatRequest]:
         claimed = Claim.objects.filter(key=self._key(order))
         free: Any = self._todo(order).filter(~Exists(claimed)).select_related("instruction").order_by("pk")[:limit]
-        rows = {f"{self.prefix}{order}:{row.pk}": row for row in free}
+        rows = {self._name(order, row.teacher_id, row.text): row for row in free}
         won = leases.claim(lease=lease, keys=list(rows))
         teachers = Response.objects.in_bulk([rows[key].teacher_id for key in won])
         return [
@@ -78,26 +104,35 @@ class PairwiseReviews:
             for key in won
         ]
 
+    def _name(self, order: str, teacher_id: int, text: str) -> str:
+        """The same as `_key`, computed here."""
+        return f"{self.prefix}{order}:{teacher_id}:{hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()}"
+
     @transaction.atomic
     def store(self, outcomes: Sequence[CallOutcome]) -> None:
         places = {o.key: o.key.removeprefix(self.prefix).split(":") for o in outcomes}
-        students = Response.objects.in_bulk([int(pk) for _, pk in places.values()])
-        teachers = dict(
-            teacher_responses(self.stage.iteration)
-            .filter(instruction__in=[s.instruction_id for s in students.values()])
-            .values_list("instruction_id", "pk")
-        )
-        rows = []
-        for outcome in outcomes:
-            order, pk = places[outcome.key]
-            student = students.get(int(pk))
-            if outcome.completion is not None and student is not None:
-                rows.append(self._row(outcome, order, student, teachers[student.instruction_id]))
+        teachers = Response.objects.in_bulk({int(teacher) for _, teacher, _ in places.values()})
+        students = self._students([teacher.instruction_id for teacher in teachers.values()])
+        rows = [
+            self._row(outcome, order, student, int(teacher))
+            for outcome in outcomes
+            for order, teacher, digest in [places[outcome.key]]
+            for student in students[teachers[int(teacher)].instruction_id, digest]
+            if outcome.completion is not None
+        ]
         Review.objects.bulk_create(rows, ignore_conflicts=True)
-        ids = {key: students[int(pk)].instruction_id for key, (_, pk) in places.items() if int(pk) in students}
+        ids = {key: teachers[int(teacher)].instruction_id for key, (_, teacher, _) in places.items()}
         common.write_ledger(stage=self.stage, endpoint=self.endpoint, purpose=Purpose.REVIEW, outcomes=outcomes)
         common.write_failures(stage=self.stage, outcomes=outcomes, instructions=ids)
         common.free(outcomes)
+
+    def _students(self, instructions: list[int]) -> dict[tuple[int, str], list[Response]]:
+        """The compared student responses by instruction and digest of their words."""
+        found: dict[tuple[int, str], list[Response]] = defaultdict(list)
+        rows = student_responses(self.stage.iteration).filter(instruction__in=instructions)
+        for row in rows.annotate(digest=MD5("text")):
+            found[row.instruction_id, row.digest].append(row)
+        return found
 
     def _row(self, outcome: CallOutcome, order: str, student: Response, teacher_id: int) -> Review:
         assert outcome.completion is not None

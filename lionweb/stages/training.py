@@ -1,7 +1,8 @@
 """The student learns: one process, its files in the artifacts folder, its metrics in the database."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.db import transaction
 
+from distill.checkpoints import disk_full_said
 from distill.errors import TrainingError
 from distill.records import Finish
 from distill.training_job import TrainingJob
@@ -38,14 +40,15 @@ class Training:
     def job(self) -> TrainingJob:
         """Write the training files and say what to do with them."""
         folder = django_settings.ARTIFACTS_DIR / self._folder()
-        folder.mkdir(parents=True, exist_ok=True)
         train, heldout = folder / "train.jsonl", folder / "heldout.jsonl"
-        if not _write(train, self._train_rows()):
+        with _faults_of_the_disk_said(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            rows, heldout_rows = _write(train, self._train_rows()), _write(heldout, self._heldout_rows())
+        if not rows:
             raise TrainingError(
                 "No teacher response can be trained on: all are cut, empty or missing.",
                 "Raise the teacher's token limit, or allow training on cut answers.",
             )
-        some_heldout = _write(heldout, self._heldout_rows())
         return TrainingJob(
             base=self.settings.student.base,
             home=str(django_settings.LIONWEB_HOME),
@@ -53,7 +56,7 @@ class Training:
             output=str(django_settings.ARTIFACTS_DIR / self._checkpoint_path()),
             work=str(folder / "work"),
             train_file=str(train),
-            heldout_file=str(heldout) if some_heldout else None,
+            heldout_file=str(heldout) if heldout_rows else None,
             settings=asdict(self.settings.training),
             template=self.settings.student.template,
             system_prompt=self.settings.teacher.system_prompt,
@@ -128,6 +131,18 @@ class Training:
         )
         if made:
             log(stage=self.stage, message=f"Saved {checkpoint} (sha256 {event['sha256'][:12]}).")
+
+
+@contextmanager
+def _faults_of_the_disk_said(folder: Path) -> Iterator[None]:
+    try:
+        with disk_full_said(folder):
+            yield
+    except OSError as error:
+        raise TrainingError(
+            f"{folder} cannot be written: {error.strerror or error}.",
+            "Mend the folder's permissions, then retry the stage.",
+        ) from error
 
 
 def _write(path: Path, rows: Iterable[Response]) -> int:

@@ -20,6 +20,7 @@ from lionweb.models import (  # noqa: E402
     Endpoint,
     Experiment,
     Membership,
+    Pool,
     Response,
     Review,
     Stage,
@@ -31,12 +32,15 @@ from lionweb.services.samples import ensure_sample_pools  # noqa: E402
 from lionweb.services.users import ensure_first_user  # noqa: E402
 
 
-def begin(model, base_url, settings_file, concurrency="4", api_key=""):
-    """A new experiment with a teacher of its own name, so that no answer of another one is reused; launched."""
+def begin(model, base_url, settings_file, concurrency="4", pool_name=""):
+    """A new experiment with a teacher of its own name, so that no answer of another one is reused; launched.
+
+    Without a pool's name it takes the sample pools, else that pool, split into pools and held-out set.
+    """
     endpoint = Endpoint.objects.create(
         name=model, base_url=base_url, model=model, max_concurrency=int(concurrency), source="person"
     )
-    pool, heldout = ensure_sample_pools()
+    pool, heldout = (Pool.objects.get(name=pool_name), None) if pool_name else ensure_sample_pools()
     settings = ExperimentSettings.from_json(json.loads(Path(settings_file).read_text()))
     experiment = create_experiment(
         owner=ensure_first_user(), name=model, endpoint=endpoint, pool=pool, heldout_pool=heldout, settings=settings

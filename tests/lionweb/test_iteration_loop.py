@@ -333,3 +333,20 @@ def test_advance_may_be_called_at_any_time(alice):
     for _ in range(5):
         advance(iteration.pk)
     assert iteration.stages.filter(status=StageStatus.RUNNING).count() == 1
+
+
+def test_two_checkpoints_that_answer_in_the_same_words_are_reviewed_once(alice):
+    class StubbornStudent(FakeEngine):
+        """Learns nothing: every checkpoint says the same."""
+
+        def infer(self, part, item):
+            return super().infer(part, item) | {"text": "I do not know."}
+
+    engine = StubbornStudent()
+    experiment = launched(alice, count=2)
+    drive(experiment, engine=engine)
+    prompts = [r.messages[-1]["content"] for r in engine.requests if r.purpose == Purpose.REVIEW]
+    assert len(prompts) == len(set(prompts))
+    assert not Classification.objects.filter(verdict="unscored").exists()
+    of_heldout = Review.objects.filter(student_response__checkpoint__number=2, cost_usd=0)
+    assert of_heldout.count() == 2 * (16 + 6)
