@@ -98,6 +98,7 @@ def _operation(header: dict[str, Any]) -> Any:
     operations = {"answer": _answers, "likelihood": _reviews, "score": _scores}
     if header.get("op") not in operations:
         raise DistillError(f"The header's op must be one of {', '.join(operations)}, not {header.get('op')!r}.")
+    StudentSettings(**header.get("settings", {}))  # a wrong setting is told before a model is loaded
     loaded = _load(header)
     return lambda items: operations[header["op"]](loaded, header, items)
 
