@@ -17,7 +17,7 @@ from distill.records import CallOutcome, ChatRequest, Completion, Difficulty, Fi
 from distill.records import Candidate as EngineCandidate
 from distill.records import Instruction as EngineInstruction
 from lionweb import pools_of
-from lionweb.models import Approval, Candidate, Instruction, Lease, MemberPool, Membership, Stage
+from lionweb.models import Approval, Candidate, Instruction, Iteration, Lease, MemberPool, Membership, Stage
 from lionweb.services import leases
 from lionweb.stages import outcomes as common
 from lionweb.stages.answers import engine_instruction
@@ -174,9 +174,13 @@ class Acceptance:
         rows = {c.key: c for c in self.round.iteration.candidates.filter(key__in=[s.key for s in slots], judged=False)}
         if not slots or rows.keys() != {slot.key for slot in slots}:
             return
-        candidates = [self._read(slot, rows[slot.key]) for slot in slots]
+        decisions = generation.accept(self._read(slot, rows[slot.key]) for slot in slots)
         with transaction.atomic():
-            for decided in generation.accept(candidates):
+            # `advance` holds this lock while it looks at the parts: it must not see half of a round's end.
+            Iteration.objects.select_for_update(no_key=True).get(pk=self.round.iteration.pk)
+            if self.round.iteration.candidates.filter(pk__in=[row.pk for row in rows.values()], judged=True).exists():
+                return
+            for decided in decisions:
                 self._keep(rows[decided.key], decided)
 
     def _index(self) -> NoveltyIndex:

@@ -53,8 +53,8 @@ def test_every_instruction_has_exactly_one_answer_of_the_teacher(finished):
     stack, _, experiment = finished
     rows = stack.number("SELECT rows FROM lionweb_pool WHERE name = 'Alpaca'")
     assert rows > 980
-    generated = stack.inside("outcome", experiment)["accepted"]
-    assert generated == 40
+    result = stack.inside("outcome", experiment)
+    assert result["accepted"] == 40, result
     assert count(stack, "response", "author LIKE 'alpaca@%%'") == rows
 
 

@@ -350,3 +350,33 @@ def test_two_checkpoints_that_answer_in_the_same_words_are_reviewed_once(alice):
     assert not Classification.objects.filter(verdict="unscored").exists()
     of_heldout = Review.objects.filter(student_response__checkpoint__number=2, cost_usd=0)
     assert of_heldout.count() == 2 * (16 + 6)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_round_is_not_decided_while_advance_looks_at_the_parts(alice):
+    """Else advance could see "all answered" before the decision and "nothing to decide" after it, and end the stage."""
+    import threading
+
+    from django.db import connection, transaction
+
+    from lionweb.stages.registry import part_of
+
+    experiment = launched(alice)
+    drive(experiment, stop_at="generate")
+    stage = experiment.iterations.get().stages.get(kind="generate")
+    FakeEngine().run(part_of(stage, "candidates"))
+    decided = threading.Event()
+
+    def decide():
+        part_of(stage, "accept").work()
+        decided.set()
+        connection.close()
+
+    with transaction.atomic():
+        Iteration.objects.select_for_update(no_key=True).get(pk=stage.iteration_id)
+        worker = threading.Thread(target=decide)
+        worker.start()
+        assert not decided.wait(1.0)
+        assert not Candidate.objects.filter(judged=True).exists()
+    worker.join(20)
+    assert Candidate.objects.filter(judged=True).exists()
