@@ -57,5 +57,26 @@ def _refresh(bars: Progress, tasks: dict[int, TaskID], experiment: Experiment) -
 def why_it_stopped(stage: Stage) -> str:
     """One paragraph for the terminal."""
     error = stage.error or {}
-    what = f"Stage {stage.kind} of iteration {stage.iteration.number} is {stage.status}."
-    return " ".join(part for part in (what, error.get("cause", ""), error.get("advice", "")) if part)
+    what = f"{_name(stage)} is {stage.status}."
+    again = (
+        f"Then: ./lion iterate {stage.iteration.experiment_id} --retry" if stage.status == StageStatus.FAILED else ""
+    )
+    return " ".join(part for part in (what, error.get("cause", ""), error.get("advice", ""), again) if part)
+
+
+def remarks(experiment: Experiment) -> list[str]:
+    """What the pages note at stages that ended well: seeds of one kind only, too few new ones, calls left out."""
+    found = []
+    ended_well = Stage.objects.filter(iteration__experiment=experiment, status=StageStatus.SUCCEEDED)
+    for stage in ended_well.select_related("iteration").order_by("iteration__number", "position"):
+        if stage.failed_items:
+            last = stage.failures.order_by("-at").first()
+            why = f" The last one: {last.message}" if last else ""
+            found.append(f"{_name(stage)}: {stage.failed_items} calls failed for good and are left out.{why}")
+        if stage.note:
+            found.append(f"{_name(stage)}: {stage.note}")
+    return found
+
+
+def _name(stage: Stage) -> str:
+    return f"Stage {stage.kind} of iteration {stage.iteration.number}"

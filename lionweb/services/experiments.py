@@ -22,11 +22,12 @@ def create_experiment(
 
     Raises:
         Refused: the name is empty or the pools do not fit their use.
-        SettingsError: the pool is too small for the sizes asked for.
+        SettingsError: the pool is too small for the sizes asked for, or the endpoint lacks what the referee needs.
     """
     if not name.strip():
         raise Refused("The experiment has no name.", "Give it one; it stands in every list.")
     _check_pools(pool, heldout_pool, settings)
+    _check_features(endpoint, settings)
     experiment = Experiment.objects.create(
         name=name.strip(),
         owner=owner,
@@ -52,3 +53,10 @@ def _check_pools(pool: Pool, heldout_pool: Pool | None, settings: ExperimentSett
     for field, size in (("pools.train", settings.pools.train), ("pools.cache", settings.pools.cache)):
         if size > left:
             raise SettingsError(field, f"is {size}, but only {left} instructions are left for it.")
+
+
+def _check_features(endpoint: Endpoint, settings: ExperimentSettings) -> None:
+    """Known only after a check; without one the first review tells."""
+    needs_schema = settings.referee.mode == "pairwise" and settings.referee.structured_output == "on"
+    if needs_schema and endpoint.supports_json_schema is False:
+        raise SettingsError("referee.structured_output", f"is on, but {endpoint.name} has none. Choose auto or off.")

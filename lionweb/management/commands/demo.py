@@ -14,7 +14,7 @@ from distill.presets import PRESETS
 from lionweb.local.problems import CannotStart
 from lionweb.local.stack import Stack, running_stack
 from lionweb.models import Endpoint, EndpointSource, Experiment
-from lionweb.progress import watch, why_it_stopped
+from lionweb.progress import remarks, watch, why_it_stopped
 from lionweb.selectors.outcome import outcome_of
 from lionweb.services.controls import launch
 from lionweb.services.experiments import create_experiment
@@ -62,6 +62,8 @@ class Command(BaseCommand):
     def _report(self, experiment: Experiment, path: Path | None, seconds: float) -> None:
         result = outcome_of(experiment)
         result["seconds_in_all"] = round(seconds, 1)
+        for line in remarks(experiment):
+            self.stdout.write(line)
         if path:
             path.write_text(json.dumps(result, indent=2) + "\n")
         self.stdout.write(

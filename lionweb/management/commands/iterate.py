@@ -10,9 +10,9 @@ from distill.errors import DistillError
 from distill.presets import PRESETS
 from distill.settings import ExperimentSettings
 from lionweb.models import Endpoint, Experiment, Pool
-from lionweb.progress import watch, why_it_stopped
+from lionweb.progress import remarks, watch, why_it_stopped
 from lionweb.selectors.outcome import outcome_of
-from lionweb.services.controls import launch
+from lionweb.services.controls import current_stage, launch, retry
 from lionweb.services.experiments import create_experiment
 from lionweb.services.users import ensure_first_user
 
@@ -29,13 +29,17 @@ class Command(BaseCommand):
         parser.add_argument("--preset", choices=sorted(PRESETS), default="bundled-demo")
         parser.add_argument("--settings-file", type=Path, help="JSON file with settings that replace the preset's")
         parser.add_argument("--iterations", type=int, default=1)
+        parser.add_argument("--retry", action="store_true", help="run the failed stage again; what it has is kept")
         parser.add_argument("--json", type=Path, help="write the results to this file")
         parser.add_argument("--detach", action="store_true", help="launch and return at once")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             experiment = self._experiment(options)
-            launch(experiment=experiment, actor=experiment.owner, count=options["iterations"])
+            if options["retry"]:
+                _retry(experiment)
+            else:
+                launch(experiment=experiment, actor=experiment.owner, count=options["iterations"])
         except DistillError as error:
             raise CommandError(str(error)) from error
         experiment.refresh_from_db()
@@ -43,6 +47,8 @@ class Command(BaseCommand):
         if options["detach"]:
             return
         stopped = watch(experiment, console=Console(), until=experiment.planned_iterations, is_alive=lambda: True)
+        for line in remarks(experiment):
+            self.stdout.write(line)
         if options["json"]:
             options["json"].write_text(json.dumps(outcome_of(experiment), indent=2) + "\n")
         if stopped is not None:
@@ -71,6 +77,13 @@ class Command(BaseCommand):
         return found
 
 
+def _retry(experiment: Experiment) -> None:
+    stage = current_stage(experiment)
+    if stage is None:
+        raise CommandError(f"{experiment.name} was never launched, so nothing has failed.")
+    retry(stage=stage, actor=experiment.owner)
+
+
 def _settings(preset: str, path: Path | None) -> ExperimentSettings:
     """The preset, with the groups and fields that the file names replaced."""
     merged = PRESETS[preset].settings.to_json()
@@ -78,6 +91,8 @@ def _settings(preset: str, path: Path | None) -> ExperimentSettings:
         changes = json.loads(path.read_text()) if path else {}
     except (OSError, ValueError) as error:
         raise CommandError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(changes, dict):
+        raise CommandError(f"{path} must hold an object with groups of settings, not {type(changes).__name__}.")
     for name, value in changes.items():
         if isinstance(value, dict) and isinstance(merged.get(name), dict):
             merged[name].update(value)
