@@ -1,5 +1,6 @@
 """The student learns: one process, its files in the artifacts folder, its metrics in the database."""
 
+import errno
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,14 +11,15 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.db import transaction
 
-from distill.checkpoints import disk_full_said
-from distill.errors import TrainingError
+from distill.errors import DiskFull, TrainingError
 from distill.records import Finish
 from distill.training_job import TrainingJob
 from lionweb import pools_of
 from lionweb.models import Checkpoint, MetricPoint, Response, Stage
 from lionweb.services.transitions import log
 from lionweb.stages.pairs import teacher_responses
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Training:
@@ -136,9 +138,11 @@ class Training:
 @contextmanager
 def _faults_of_the_disk_said(folder: Path) -> Iterator[None]:
     try:
-        with disk_full_said(folder):
-            yield
+        yield
     except OSError as error:
+        if error.errno in _FULL:
+            advice = "Free some space and retry the stage: the teacher's answers are kept."
+            raise DiskFull(f"The disk that holds {folder} is full.", advice) from error
         raise TrainingError(
             f"{folder} cannot be written: {error.strerror or error}.",
             "Mend the folder's permissions, then retry the stage.",
