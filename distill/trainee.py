@@ -18,7 +18,7 @@ from distill.training_data import Encoded, EncodedSet, encode, read_examples
 from distill.training_job import TrainingJob
 from distill.weights import is_lora, load_model
 
-MICRO_BATCH_TOKENS = {"cpu": 1024, "cuda": 4096}  # or the longest sequence, where that is longer
+MICRO_BATCH_TOKENS = {"cpu": 512, "cuda": 4096}  # or the longest sequence, where that is longer; 512 is as fast as more
 PACKING_TOLERANCE = {"fp32": 1e-3, "bf16": 2e-2}
 
 
