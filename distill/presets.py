@@ -41,7 +41,7 @@ _DEMO = Preset(
         ),
         referee=RefereeSettings(mode="likelihood", weights="bundled", tau=1.0),
         generator=GeneratorSettings(hard=12, easy=12, temperature=0.7, max_tokens=80, examples=5),
-        pools=PoolSettings(mode="append", train=64, cache=64, heldout=30),
+        pools=PoolSettings(mode="replace", train=64, cache=64, heldout=30),
         iterations=1,
     ),
 )

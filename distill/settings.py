@@ -6,6 +6,7 @@ Each field carries its help text and range as metadata, so that forms and `--hel
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from functools import cache
 from typing import Any, get_type_hints
@@ -22,13 +23,14 @@ def setting(
 
 
 @cache
-def _hints(cls: Any) -> dict[str, Any]:
+def _hints(cls: Hashable) -> dict[str, Any]:
     return get_type_hints(cls)
 
 
 def check(settings: Any, group: str) -> None:
     """Raise SettingsError for the first field of a settings group that is outside its type, range or choices."""
-    hints = _hints(type(settings))
+    kind_of_settings: Any = type(settings)
+    hints = _hints(kind_of_settings)
     for one in fields(settings):
         value, name, kind = getattr(settings, one.name), f"{group}.{one.name}", hints[one.name]
         if kind is float and isinstance(value, int) and not isinstance(value, bool):

@@ -56,7 +56,9 @@ def start(gguf: Path, host: str, port: int, options: argparse.Namespace) -> xlla
     try:
         server = xllamacpp.Server(_parameters(gguf, host, port, options.threads, options.parallel))
     except (RuntimeError, OSError, ValueError) as error:
-        raise ModelLoadError(f"{gguf.name} could not be served: {error}.", "Check the file and the free memory.") from error
+        raise ModelLoadError(
+            f"{gguf.name} could not be served: {error}.", "Check the file and the free memory."
+        ) from error
     _wait_until_it_answers(server.listening_address)
     return server
 

@@ -220,19 +220,25 @@ class TestForm:
         assert b"needs the role researcher" in answer.content
 
 
+DEMO = PRESETS["bundled-demo"].settings
+ANSWERS = DEMO.pools.train + DEMO.pools.heldout
+MADE = DEMO.generator.hard + DEMO.generator.easy
+
+
 class TestEstimate:
     def test_calls_of_the_demo_are_counted_from_the_real_pools(self, researcher, pools):
         page = researcher.get(f"{NEW}?preset=bundled-demo")
         found = page.context["estimate"]
-        assert (found.train, found.cache, found.heldout) == (96, 96, 40)
-        assert (found.first.answers, found.first.reviews, found.first.generated) == (136, 0, 48)
+        assert (found.train, found.cache, found.heldout) == (DEMO.pools.train, DEMO.pools.cache, DEMO.pools.heldout)
+        assert (found.first.answers, found.first.reviews, found.first.generated) == (ANSWERS, 0, MADE)
 
     def test_the_referee_reads_every_pair_twice_and_the_base_once_more(self, researcher, pools):
         values = filled(researcher.get(f"{NEW}?preset=bundled-demo"), referee__mode="pairwise", iterations="2")
         found = researcher.get("/experiments/new/estimate/", values).context["estimate"]
-        assert found.first.reviews == 2 * (96 + 2 * 40)
-        assert found.all.reviews == found.first.reviews + 2 * (96 + 48 + 40)
-        assert found.all.answers == 136 + 48
+        cache, heldout = DEMO.pools.cache, DEMO.pools.heldout
+        assert found.first.reviews == 2 * (cache + 2 * heldout)
+        assert found.all.reviews == found.first.reviews + 2 * (cache + MADE + heldout)
+        assert found.all.answers == ANSWERS + MADE
         assert found.output_usd_at_most > 0
 
     def test_half_typed_values_and_small_pools_give_a_sentence_not_an_error(self, researcher, pools):
