@@ -36,6 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
         return _end(f"Error: {error}", BAD_USE)
     except DistillError as error:
         return _end(f"Error: {error}", FAILED)
+    except OSError as error:  # what the network does is a DistillError, so this is the disk
+        where = f"{error.filename}: " if error.filename else ""
+        why = error.strerror or error
+        return _end(f"Error: {where}{why}. What is done is kept: free space or mend the folder, and run again.", FAILED)
 
 
 def _end(line: object, code: int) -> int:

@@ -38,11 +38,11 @@ def compared(run: Run, iteration: int) -> list[Compared]:
 
 
 def pair_of(run: Run, checkpoint: Checkpoint, instruction: Instruction) -> Pair | None:
-    """Its key follows from who answered what, so that a review is found again and is of these very texts."""
+    """Its key follows from the texts: two students that answer in the same words are reviewed once."""
     teacher, student = teacher_response(run, instruction), student_response(run, checkpoint, instruction)
     if teacher is None or student is None:
         return None
-    body = "\x1f".join((checkpoint.author, instruction.content_hash, teacher.text, student.text))
+    body = "\x1f".join((instruction.content_hash, teacher.text, student.text))
     key = hashlib.sha256(body.encode("utf-8", "surrogatepass")).hexdigest()[:32]
     return Pair(key, instruction, teacher.text, student.text)
 
@@ -154,10 +154,9 @@ def _item(pair: Pair) -> dict[str, Any]:
 
 
 def _header(run: Run) -> dict[str, Any]:
-    weights = run.settings.referee.weights
     return {
         "op": "likelihood",
-        "base": "bundled-teacher" if weights == "bundled" else weights,  # for a student the word means the cut model
+        "base": run.settings.referee.weights,
         "adapter": None,
         "home": str(run.home),
         "settings": {},

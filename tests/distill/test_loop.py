@@ -1,8 +1,10 @@
 """The loop from files, with a teacher in a thread and a student that is played: what is done, kept and not done again."""
 
+import errno
 import fcntl
 import hashlib
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from distill.__main__ import main
 from distill.errors import ModelLoadError, TrainingError
 from distill.loop import answers, reviews, training
+from distill.loop.journal import Journal
 from distill.presets import PRESETS
 from distill.settings import TrainingSettings
 from tests.distill.fake_teacher import fake_teacher, number_of, purpose_of, reply_to, words_of
@@ -455,3 +458,39 @@ def test_a_damaged_file_is_named_with_its_line(loop, student, capsys):
         assert loop(teacher) != 0
 
     assert "Line 2 of" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_said_and_what_was_written_before_is_kept(loop, student, monkeypatch, capsys):
+    left = [5]
+
+    def append(journal, row):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        original(journal, row)
+
+    original = Journal.append
+    with fake_teacher() as teacher:
+        monkeypatch.setattr(Journal, "append", append)
+        assert loop(teacher) == 1
+        assert "Error: No space left on device. What is done is kept" in capsys.readouterr().err
+        kept = len(rows_of(loop.out / "responses.jsonl"))
+        assert kept
+        monkeypatch.setattr(Journal, "append", original)
+        teacher.bodies.clear()
+
+        assert loop(teacher) == 0
+
+        assert len(teacher.asked("answer")) == POOL + HELDOUT - kept
+
+
+def test_two_students_that_answer_in_the_same_words_are_reviewed_once(loop, student, monkeypatch):
+    def row(self, item):
+        return {"key": item["key"], "text": "Same.", "finish": "stop", "prompt_tokens": 1, "completion_tokens": 1}
+
+    monkeypatch.setattr(Inference, "_row", row)
+    with fake_teacher() as teacher:
+        assert loop(teacher) == 0
+        assert len(teacher.asked("review")) == 2 * (POOL + HELDOUT)
+
+    assert len(rows_of(loop.out / "verdicts.jsonl")) == POOL + 2 * HELDOUT
