@@ -5,6 +5,7 @@ from django.db.models import Count, Exists, F, OuterRef, QuerySet
 from django.utils import timezone
 
 from distill.errors import DistillError
+from distill.failures import TRIES, too_many_failed
 from lionweb import queue
 from lionweb.models import (
     ENDED,
@@ -24,12 +25,8 @@ from lionweb.services import leases
 from lionweb.services.first_pools import append_pool, first_pools
 from lionweb.services.transitions import log, transition
 from lionweb.stages.candidates import Round
-from lionweb.stages.outcomes import TRIES
 from lionweb.stages.part import Part
 from lionweb.stages.registry import parts_of
-
-MOST_FAILED_SHARE = 0.05
-"""A stage in which more items than this failed for good stops and says so; fewer are shown and left out."""
 
 
 @transaction.atomic
@@ -135,14 +132,10 @@ def _complete(stage: Stage) -> bool:
     failed = ItemFailure.objects.filter(stage=stage, attempts__gte=TRIES)
     Stage.objects.filter(pk=stage.pk).update(failed_items=failed.count())
     total = max([1, *(part.total_rows() for part in parts_of(stage))])
-    if failed.count() > MOST_FAILED_SHARE * total:
-        last = failed.order_by("-at").first()
-        error = {
-            "code": "calls_failed",
-            "cause": f"{failed.count()} of {total} calls failed for good. The last one: {last.message if last else ''}",
-            "advice": "Look at the endpoint, then retry the stage: what was answered is kept and not paid again.",
-        }
-        return transition(stage=stage, to=StageStatus.FAILED, error=error)
+    last = failed.order_by("-at").first()
+    error = too_many_failed(failed.count(), total, last.message if last else "")
+    if error:
+        return transition(stage=stage, to=StageStatus.FAILED, error=error.as_dict())
     return transition(stage=stage, to=StageStatus.SUCCEEDED, message=_closing(stage))
 
 

@@ -1,31 +1,21 @@
 """The pools that an experiment starts with, and those of every later iteration."""
 
-import random
-
 from django.db import transaction
 
+from distill.first_pools import first_pools as draw
 from lionweb.models import Approval, Experiment, MemberPool, Membership, MemberSource, PoolEntry
 
 BATCH = 5000
 
 
 def first_pools(*, experiment: Experiment) -> None:
-    """Draw Train Pool, Cache Pool and held-out set of iteration 1 from the imported pools, seeded and reproducible.
-
-    As in the paper both pools start from the same instructions. The held-out set never meets either of them.
-    """
-    sizes = experiment.settings.pools
-    order = _entries(experiment.pool_id)
-    random.Random(experiment.settings.seed).shuffle(order)
-    if experiment.heldout_pool_id:
-        heldout = _entries(experiment.heldout_pool_id)[: sizes.heldout or None]
-        kept_out = set(heldout)
-        order = [pk for pk in order if pk not in kept_out]
-    else:
-        heldout, order = order[: sizes.heldout], order[sizes.heldout :]
-    _add(experiment, MemberPool.HELDOUT, heldout)
-    _add(experiment, MemberPool.TRAIN, order[: sizes.train or None])
-    _add(experiment, MemberPool.CACHE, order[: sizes.cache or None])
+    """Draw Train Pool, Cache Pool and held-out set of iteration 1 from the imported pools, seeded and reproducible."""
+    heldout = _entries(experiment.heldout_pool_id) if experiment.heldout_pool_id else None
+    settings = experiment.settings
+    drawn = draw(_entries(experiment.pool_id), heldout, settings.pools, settings.seed)
+    _add(experiment, MemberPool.HELDOUT, drawn.heldout)
+    _add(experiment, MemberPool.TRAIN, drawn.train)
+    _add(experiment, MemberPool.CACHE, drawn.cache)
 
 
 def _entries(pool_id: int) -> list[int]:

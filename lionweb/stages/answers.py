@@ -6,6 +6,7 @@ from django.db import transaction
 from django.db.models import CharField, Exists, OuterRef, QuerySet, Value
 from django.db.models.functions import Cast, Concat
 
+from distill.failures import TRIES
 from distill.records import CallOutcome, ChatRequest, Purpose
 from distill.records import Instruction as EngineInstruction
 from distill.teacher import answer_fingerprint, answer_request
@@ -30,7 +31,7 @@ def without_response(instructions: QuerySet[Instruction], author: str, sampling_
 
 
 def not_given_up(instructions: QuerySet[Instruction], stage: Stage, prefix: str) -> QuerySet[Instruction]:
-    failed = ItemFailure.objects.filter(stage=stage, key=item_key(prefix), attempts__gte=common.TRIES)
+    failed = ItemFailure.objects.filter(stage=stage, key=item_key(prefix), attempts__gte=TRIES)
     return instructions.filter(~Exists(failed))
 
 

@@ -7,6 +7,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
 from distill.discrimination import UNSCORED, Judgement, judge
+from distill.fingerprints import student_fingerprint
 from distill.records import Review as EngineReview
 from distill.records import Verdict
 from distill.settings import ExperimentSettings
@@ -15,7 +16,6 @@ from lionweb.models import Checkpoint, Classification, Instruction, MemberPool, 
 from lionweb.stages.likelihood_reviews import LikelihoodReviews
 from lionweb.stages.pairs import compared, teacher_responses
 from lionweb.stages.reviews import PairwiseReviews
-from lionweb.stages.student_answers import student_sampling_hash
 
 BATCH = 2000
 
@@ -66,7 +66,7 @@ class Classify:
     def _classify(self, checkpoint: Checkpoint, batch: list[Instruction], heldout: set[int]) -> None:
         teachers = {r.instruction_id: r for r in teacher_responses(self.iteration).filter(instruction__in=batch)}
         own = Response.objects.filter(
-            author=checkpoint.author, sampling_hash=student_sampling_hash(self.settings), instruction__in=batch
+            author=checkpoint.author, sampling_hash=student_fingerprint(self.settings), instruction__in=batch
         )
         students = {r.instruction_id: r for r in own}
         reviews = self._reviews(list(students.values()))

@@ -8,6 +8,7 @@ from django.db import transaction
 from django.db.models import CharField, Exists, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Cast, Concat
 
+from distill.fingerprints import referee_name
 from lionweb.models import Claim, Lease, Response, Review, Stage
 from lionweb.services import leases
 from lionweb.stages.pairs import student_responses, teacher_responses
@@ -22,7 +23,7 @@ class LikelihoodReviews:
         experiment = stage.iteration.experiment
         self.stage = stage
         self.settings = experiment.settings
-        self.referee = f"likelihood:{self.settings.referee.weights}"
+        self.referee = referee_name(self.settings, experiment.endpoint.author)
         self.prefix = f"review:{self.referee}:"
 
     def total_rows(self) -> int:

@@ -9,9 +9,6 @@ from distill.records import CallOutcome, Purpose
 from lionweb.models import Endpoint, ItemFailure, ModelCall, Stage
 from lionweb.services import leases
 
-TRIES = 2
-"""An item whose call failed after all its retries gets a second turn at the end of the stage, and no third."""
-
 
 def write_ledger(*, stage: Stage, endpoint: Endpoint, purpose: Purpose, outcomes: Sequence[CallOutcome]) -> None:
     rows = [

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from django.db.models import Exists, OuterRef, QuerySet
 
+from distill.fingerprints import student_fingerprint
 from distill.records import Pair
 from distill.teacher import answer_fingerprint
 from lionweb import pools_of
 from lionweb.models import Checkpoint, Instruction, Iteration, Response
 from lionweb.stages.answers import engine_instruction
-from lionweb.stages.student_answers import student_sampling_hash
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def student_responses(iteration: Iteration) -> QuerySet[Response]:
     one, *more = [
         Response.objects.filter(
             author=c.checkpoint.author,
-            sampling_hash=student_sampling_hash(iteration.experiment.settings),
+            sampling_hash=student_fingerprint(iteration.experiment.settings),
             instruction__in=c.instructions,
         )
         for c in compared(iteration)

@@ -9,8 +9,10 @@ from django.db import transaction
 from django.db.models import CharField, Count, Exists, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import MD5, Cast, Concat
 
+from distill.failures import TRIES
+from distill.fingerprints import referee_name
 from distill.records import CallOutcome, ChatRequest, Finish, Purpose
-from distill.referee import ORDERS, parse_review, referee_fingerprint, review_request
+from distill.referee import ORDERS, parse_review, review_request
 from lionweb.models import Claim, ItemFailure, Lease, Response, Review, Stage
 from lionweb.services import leases
 from lionweb.stages import outcomes as common
@@ -28,7 +30,7 @@ class PairwiseReviews:
         self.stage = stage
         self.endpoint = experiment.endpoint
         self.settings = experiment.settings.referee
-        self.referee = f"pairwise:{self.endpoint.author}#{referee_fingerprint(self.settings)}"
+        self.referee = referee_name(experiment.settings, self.endpoint.author)
         self.prefix = f"review:{self.referee}:"
         self.structured = self.settings.structured_output == "on" or (
             self.settings.structured_output == "auto" and bool(self.endpoint.supports_json_schema)
@@ -43,7 +45,7 @@ class PairwiseReviews:
         rows = student_responses(self.stage.iteration).annotate(teacher_id=Subquery(teacher))
         same_pair = self._reviews(order).filter(student_response=OuterRef("pk"))
         asked = same_pair.order_by().values("student_response").annotate(n=Count("pk")).values("n")
-        failed = ItemFailure.objects.filter(stage=self.stage, attempts__gte=common.TRIES, key=self._key(order))
+        failed = ItemFailure.objects.filter(stage=self.stage, attempts__gte=TRIES, key=self._key(order))
         return (
             rows.annotate(asked=Subquery(asked))
             .filter(~Exists(same_pair.filter(score_teacher__isnull=False)), ~Exists(failed))

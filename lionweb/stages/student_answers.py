@@ -8,16 +8,11 @@ from django.conf import settings as django_settings
 from django.db import transaction
 from django.db.models import QuerySet
 
+from distill.fingerprints import student_fingerprint
 from lionweb.models import AuthorKind, Checkpoint, Instruction, Lease, Response, Stage
 from lionweb.services import leases
 from lionweb.stages.answers import claim_instructions, without_response
 from lionweb.storable import storable
-
-
-def student_sampling_hash(stage_or_experiment_settings: Any) -> str:
-    """Changes with anything that changes what the student is asked or how its tokens are drawn."""
-    s = stage_or_experiment_settings
-    return s.student.sampling.fingerprint(s.student.template, s.teacher.system_prompt, str(s.seed))
 
 
 def adapter_of(checkpoint: Checkpoint) -> str | None:
@@ -32,7 +27,7 @@ class StudentAnswers:
         self.checkpoint = checkpoint
         self.settings = stage.iteration.experiment.settings
         self.instructions = instructions
-        self.sampling_hash = student_sampling_hash(self.settings)
+        self.sampling_hash = student_fingerprint(self.settings)
         self.name = f"student-{checkpoint.number}"
         self.label = f"{checkpoint} answers"
         self.prefix = f"{checkpoint.author}:{self.sampling_hash}:"

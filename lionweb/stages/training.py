@@ -1,8 +1,7 @@
 """The student learns: one process, its files in the artifacts folder, its metrics in the database."""
 
 import errno
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -10,13 +9,16 @@ from typing import Any
 
 from django.conf import settings as django_settings
 from django.db import transaction
+from django.db.models import QuerySet
 
 from distill.errors import DiskFull, TrainingError
-from distill.records import Finish
+from distill.records import Finish, TrainingExample
+from distill.training_files import HELDOUT_FINISHES, trainable_finishes, write_examples
 from distill.training_job import TrainingJob
 from lionweb import pools_of
-from lionweb.models import Checkpoint, MetricPoint, Response, Stage
+from lionweb.models import Checkpoint, Instruction, MetricPoint, Stage
 from lionweb.services.transitions import log
+from lionweb.stages.answers import engine_instruction
 from lionweb.stages.pairs import teacher_responses
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -45,7 +47,10 @@ class Training:
         train, heldout = folder / "train.jsonl", folder / "heldout.jsonl"
         with _faults_of_the_disk_said(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            rows, heldout_rows = _write(train, self._train_rows()), _write(heldout, self._heldout_rows())
+            rows, heldout_rows = (
+                write_examples(train, self._train_rows()),
+                write_examples(heldout, self._heldout_rows()),
+            )
         if not rows:
             raise TrainingError(
                 "No teacher response can be trained on: all are cut, empty or missing.",
@@ -78,18 +83,18 @@ class Training:
         last = self.experiment.checkpoints.get(number=self.iteration.number - 1)
         return str(django_settings.ARTIFACTS_DIR / last.path)
 
-    def _train_rows(self) -> Iterable[Response]:
-        usable = [Finish.STOP, Finish.LENGTH] if self.settings.training.train_on_cut else [Finish.STOP]
+    def _train_rows(self) -> Iterator[TrainingExample]:
         pool = pools_of.train_pool(self.experiment, self.iteration.number)
-        return self._responses(pool).filter(finish__in=usable)
+        return self._examples(pool, trainable_finishes(self.settings.training))
 
-    def _heldout_rows(self) -> Iterable[Response]:
-        return self._responses(pools_of.heldout_set(self.experiment)).filter(finish__in=[Finish.STOP, Finish.LENGTH])
+    def _heldout_rows(self) -> Iterator[TrainingExample]:
+        return self._examples(pools_of.heldout_set(self.experiment), HELDOUT_FINISHES)
 
-    def _responses(self, pool: Any) -> Any:
-        rows = teacher_responses(self.iteration).filter(instruction__in=pool).exclude(text="")
-        # by content, so that the order of training does not depend on when an instruction was imported
-        return rows.select_related("instruction").order_by("instruction__content_hash")
+    def _examples(self, pool: QuerySet[Instruction], finishes: Sequence[Finish]) -> Iterator[TrainingExample]:
+        """Sorted by content, so that the order of training does not depend on when an instruction was imported."""
+        usable = teacher_responses(self.iteration).filter(instruction__in=pool, finish__in=finishes).exclude(text="")
+        for row in usable.select_related("instruction").order_by("instruction__content_hash").iterator():
+            yield TrainingExample(engine_instruction(row.instruction), row.text, row.finish == Finish.STOP)
 
     def on_event(self, event: dict[str, Any]) -> None:
         match event["event"]:
@@ -147,23 +152,6 @@ def _faults_of_the_disk_said(folder: Path) -> Iterator[None]:
             f"{folder} cannot be written: {error.strerror or error}.",
             "Mend the folder's permissions, then retry the stage.",
         ) from error
-
-
-def _write(path: Path, rows: Iterable[Response]) -> int:
-    """JSON lines, written beside and renamed: a half file is never trained on. Returns the number of rows."""
-    count, part = 0, path.with_suffix(".part")
-    with part.open("w", encoding="utf-8") as file:
-        for row in rows:
-            record = {
-                "text": row.instruction.text,
-                "input": row.instruction.input,
-                "response": row.text,
-                "complete": row.finish == Finish.STOP,
-            }
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
-            count += 1
-    part.replace(path)
-    return count
 
 
 def _start_line(event: dict[str, Any]) -> str:

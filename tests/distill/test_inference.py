@@ -66,7 +66,7 @@ def test_a_response_is_scored_by_its_mean_log_probability(tiny):
     loaded = load_model(str(tiny), home=tiny)
     asked = [{**ITEMS[1], "response": "A river of Europe"}, {**ITEMS[2], "response": ""}]
 
-    first, second = inference._scores(loaded, {}, iter(asked))
+    first, second = inference._scores(loaded, {})(iter(asked))
 
     assert first["key"] == "1"
     assert first["logprob"] < 0

@@ -553,7 +553,7 @@ def test_a_disk_that_is_full_before_the_training_is_named_and_the_answers_are_ke
 ):
     with fake_teacher() as teacher, monkeypatch.context() as patch:
         full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        patch.setattr(training, "_write", Mock(side_effect=full))
+        patch.setattr(training, "write_examples", Mock(side_effect=full))
         patch.setattr(run_module, "_train", lambda part, lease: part.job())
         experiment = experiment_with(alice, teacher.base_url)
         error = said_in_both_places(researcher, experiment, in_terminal(experiment))

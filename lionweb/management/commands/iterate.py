@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 
 from distill.errors import DistillError
+from distill.overrides import with_overrides
 from distill.presets import PRESETS
 from distill.settings import ExperimentSettings
 from lionweb.models import Endpoint, Experiment, Pool
@@ -86,16 +87,8 @@ def _retry(experiment: Experiment) -> None:
 
 def _settings(preset: str, path: Path | None) -> ExperimentSettings:
     """The preset, with the groups and fields that the file names replaced."""
-    merged = PRESETS[preset].settings.to_json()
     try:
         changes = json.loads(path.read_text()) if path else {}
     except (OSError, ValueError) as error:
         raise CommandError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(changes, dict):
-        raise CommandError(f"{path} must hold an object with groups of settings, not {type(changes).__name__}.")
-    for name, value in changes.items():
-        if isinstance(value, dict) and isinstance(merged.get(name), dict):
-            merged[name].update(value)
-        else:
-            merged[name] = value
-    return ExperimentSettings.from_json(merged)
+    return with_overrides(PRESETS[preset].settings, changes)
