@@ -21,7 +21,7 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -38,6 +38,7 @@ _END = None  # in the queue of lines: standard input is closed
 _SCORED_AT_ONCE = 64
 
 Item = dict[str, Any]
+Operation = Callable[[Iterator[Item]], Iterator[Item]]
 
 
 class Input:
@@ -94,13 +95,12 @@ def main() -> int:
     return 0
 
 
-def _operation(header: dict[str, Any]) -> Any:
+def _operation(header: dict[str, Any]) -> Operation:
     operations = {"answer": _answers, "likelihood": _reviews, "score": _scores}
     if header.get("op") not in operations:
         raise DistillError(f"The header's op must be one of {', '.join(operations)}, not {header.get('op')!r}.")
     StudentSettings(**header.get("settings", {}))  # a wrong setting is told before a model is loaded
-    loaded = _load(header)
-    return lambda items: operations[header["op"]](loaded, header, items)
+    return operations[header["op"]](_load(header), header)
 
 
 def _load(header: dict[str, Any]) -> LoadedModel:
@@ -120,27 +120,34 @@ def _load(header: dict[str, Any]) -> LoadedModel:
     return load_model(base, adapter, home=Path(header["home"]))
 
 
-def _answers(loaded: LoadedModel, header: dict[str, Any], items: Iterable[Item]) -> Iterator[Item]:
+def _answers(loaded: LoadedModel, header: dict[str, Any]) -> Operation:
     from distill.student import StudentEngine
 
     settings = StudentSettings(**header.get("settings", {}))
     engine = StudentEngine(
         loaded, settings, system_prompt=header.get("system_prompt", ""), seed=int(header.get("seed", 0))
     )
-    for answer in engine.answer((item["key"], _instruction(item)) for item in items):
-        yield asdict(answer)
+    return lambda items: map(asdict, engine.answer((item["key"], _instruction(item)) for item in items))
 
 
-def _reviews(loaded: LoadedModel, header: dict[str, Any], items: Iterable[Item]) -> Iterator[Item]:
-    pairs = (Pair(i["key"], _instruction(i), i["teacher_response"], i["student_response"]) for i in items)
-    return map(asdict, _referee(loaded, header).review(pairs))
-
-
-def _scores(loaded: LoadedModel, header: dict[str, Any], items: Iterable[Item]) -> Iterator[Item]:
+def _reviews(loaded: LoadedModel, header: dict[str, Any]) -> Operation:
     referee = _referee(loaded, header)
-    while batch := list(islice(items, _SCORED_AT_ONCE)):
-        logprobs = referee.logprobs([(_instruction(item), item["response"]) for item in batch])
-        yield from ({"key": item["key"], "logprob": logprob} for item, logprob in zip(batch, logprobs, strict=True))
+
+    def pair(item: Item) -> Pair:
+        return Pair(item["key"], _instruction(item), item["teacher_response"], item["student_response"])
+
+    return lambda items: map(asdict, referee.review(map(pair, items)))
+
+
+def _scores(loaded: LoadedModel, header: dict[str, Any]) -> Operation:
+    referee = _referee(loaded, header)
+
+    def score(items: Iterator[Item]) -> Iterator[Item]:
+        while batch := list(islice(items, _SCORED_AT_ONCE)):
+            logprobs = referee.logprobs([(_instruction(item), item["response"]) for item in batch])
+            yield from ({"key": item["key"], "logprob": value} for item, value in zip(batch, logprobs, strict=True))
+
+    return score
 
 
 def _referee(loaded: LoadedModel, header: dict[str, Any]) -> Any:
