@@ -20,6 +20,15 @@ def build(kind, **changes):
     return AutoModelForCausalLM.from_config(config).eval()
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """Tiny models gain nothing from threads, and lose much to threads that wait for a busy core."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def llama():
     return build("llama", intermediate_size=64, num_key_value_heads=2)

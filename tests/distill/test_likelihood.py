@@ -16,6 +16,15 @@ PROSE = (
 )
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """Tiny models gain nothing from threads, and lose much to threads that wait for a busy core."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory):
     folder = build_tiny_model(tmp_path_factory.mktemp("tiny"))

@@ -12,6 +12,15 @@ from tests.tiny_models import build_tiny_model
 ASKED = [(f"key-{i}", Instruction("Name the river. " * (i % 5) + str(i), "input" if i % 3 else "")) for i in range(14)]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """Tiny models gain nothing from threads, and lose much to threads that wait for a busy core."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory):
     folder = build_tiny_model(tmp_path_factory.mktemp("tiny"))
