@@ -34,16 +34,17 @@ def server(tmp_path, monkeypatch):
 
 
 def test_the_server_is_started_once_and_ended_with_the_run(server):
+    before = set(psutil.Process().children())  # other tests' processes
     teacher = BundledTeacher(threads=1)
     try:
         endpoint = teacher.endpoint()
         assert (endpoint.base_url, endpoint.model) == ("http://127.0.0.1:1/v1", "small")
         assert teacher.endpoint() is endpoint
-        running = psutil.Process().children()
+        running = set(psutil.Process().children()) - before
         assert len(running) == 1
     finally:
         teacher.close()
-    assert not running[0].is_running()
+    assert not running.pop().is_running()
 
 
 def test_it_is_told_whose_child_it_is(server):
