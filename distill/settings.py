@@ -218,6 +218,14 @@ class GateSettings:
         choices=("skip", "sample", "require"),
     )
     review_sample_percent: float = setting(10.0, "Share of the instructions to review when sampling.", low=0, high=100)
+    review_audit_percent: float = setting(
+        5.0,
+        "Random share reviewed besides, whatever the referee said: it shows the referee's error rate.",
+        low=0,
+        high=100,
+    )
+    reviewers_per_item: int = setting(1, "People who must decide on each item.", low=1, high=9)
+    blind_review: bool = setting(False, "Hide the referee's verdict and which answer is the teacher's.")
     approval: str = setting(
         "skip",
         "Stop for people after the generator: skip, a random sample, or every new instruction.",

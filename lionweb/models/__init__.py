@@ -5,6 +5,7 @@ from lionweb.models.experiment import Approval, Experiment, Iteration, MemberPoo
 from lionweb.models.instruction import Instruction, Pool, PoolEntry, PoolKind
 from lionweb.models.ledger import AuditEvent, ModelCall
 from lionweb.models.results import AuthorKind, Candidate, Checkpoint, Classification, Response, Review
+from lionweb.models.review import EXCLUDING, OPEN_STATES, OPINIONS, Decision, DecisionKind, ReviewLock, ReviewState
 from lionweb.models.stage import (
     ALLOWED_TRANSITIONS,
     ENDED,
@@ -19,6 +20,13 @@ from lionweb.models.user import Role, User
 from lionweb.models.work import Claim, ItemFailure, Lease, Worker
 
 __all__ = [
+    "ReviewState",
+    "ReviewLock",
+    "DecisionKind",
+    "Decision",
+    "OPINIONS",
+    "OPEN_STATES",
+    "EXCLUDING",
     "ALLOWED_TRANSITIONS",
     "ENDED",
     "GATES",

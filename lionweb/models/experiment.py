@@ -66,6 +66,7 @@ class Membership(models.Model):
 
     experiment = models.ForeignKey(Experiment, models.CASCADE, related_name="memberships")
     since = models.PositiveIntegerField()
+    until = models.PositiveIntegerField(null=True)  # the last iteration it belongs to, where a person took it out
     instruction = models.ForeignKey("Instruction", models.PROTECT, related_name="memberships")
     pool = models.CharField(max_length=8, choices=MemberPool.choices)
     source = models.CharField(max_length=8, choices=MemberSource.choices, default=MemberSource.SEED)

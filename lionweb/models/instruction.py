@@ -1,5 +1,5 @@
 from django.contrib.postgres.indexes import GinIndex
-from django.contrib.postgres.search import SearchVector
+from django.contrib.postgres.search import SearchVector, SearchVectorField
 from django.db import models
 from django.db.models.functions import Length
 
@@ -15,11 +15,18 @@ class Instruction(models.Model):
     length = models.GeneratedField(
         expression=Length("text") + Length("input"), output_field=models.IntegerField(), db_persist=True
     )
+    words = models.GeneratedField(
+        expression=SearchVector("text", "input", config="simple"), output_field=SearchVectorField(), db_persist=True
+    )
+    edited_from = models.ForeignKey("self", models.PROTECT, null=True, related_name="edits")
+    edited_by = models.ForeignKey("User", models.SET_NULL, null=True, related_name="+")
+    deleted_at = models.DateTimeField(null=True)  # soft: hidden from lists, drawn into no further pool
+    deleted_by = models.ForeignKey("User", models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         indexes = [
-            GinIndex(SearchVector("text", "input", config="simple"), name="instruction_words"),
+            GinIndex(fields=["words"], name="instruction_words"),
             models.Index(fields=["category", "id"], name="instruction_category"),
             models.Index(fields=["language", "id"], name="instruction_language"),
             models.Index(fields=["length", "id"], name="instruction_length"),

@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models.functions import Coalesce
 
 from distill.records import Difficulty, Finish, Verdict
+from lionweb.models.review import OPEN_STATES, DecisionKind, ReviewState
 
 
 class AuthorKind(models.TextChoices):
@@ -68,7 +69,11 @@ VERDICTS = [(v.value, v.value) for v in Verdict]
 
 
 class Classification(models.Model):
-    """Hard, easy or unscored. The referee's verdict and the person's are two fields; the final one follows from them."""
+    """Hard, easy or unscored. The referee's verdict and the person's are two fields; the final one follows from them.
+
+    What persons decided stands in Decision rows; `person_*`, `corrected_response` and `review_state` are what follows
+    from those together, written by services/settling.py alone.
+    """
 
     iteration = models.ForeignKey("Iteration", models.CASCADE, related_name="classifications")
     checkpoint = models.ForeignKey("Checkpoint", models.CASCADE, related_name="classifications")
@@ -85,7 +90,14 @@ class Classification(models.Model):
     person = models.ForeignKey("User", models.SET_NULL, null=True, related_name="+")
     person_reason = models.TextField(blank=True)
     person_at = models.DateTimeField(null=True)
+    person_kind = models.CharField(max_length=16, blank=True, choices=DecisionKind.choices)
+    corrected_response = models.ForeignKey(Response, models.PROTECT, null=True, related_name="+")
     for_review = models.BooleanField(default=False)
+    audit_slice = models.BooleanField(default=False)  # drawn at random, whatever the referee said
+    review_state = models.CharField(max_length=10, blank=True, choices=ReviewState.choices)
+    queue_rank = models.FloatField(default=0)  # the queue gives out the lowest first
+    opinions_needed = models.PositiveSmallIntegerField(default=1)
+    opinions = models.PositiveSmallIntegerField(default=0)
     verdict = models.GeneratedField(
         expression=Coalesce("person_verdict", "referee_verdict"),
         output_field=models.CharField(max_length=8),
@@ -103,10 +115,23 @@ class Classification(models.Model):
                 | models.Q(person_verdict__in=[v.value for v in Verdict]),
                 name="person_verdict_is_known",
             ),
+            models.CheckConstraint(
+                condition=models.Q(review_state__in=ReviewState.values), name="review_state_is_known"
+            ),
         ]
         indexes = [
             models.Index(fields=["iteration", "pool", "verdict", "id"], name="classified_by_verdict"),
             models.Index(fields=["iteration", "pool", "gap", "id"], name="classified_by_gap"),
+            models.Index(
+                fields=["iteration", "queue_rank", "id"],
+                name="classified_to_review",
+                condition=models.Q(review_state__in=OPEN_STATES),
+            ),
+            models.Index(
+                fields=["iteration", "review_state", "queue_rank", "id"],
+                name="classified_by_state",
+                condition=models.Q(for_review=True),
+            ),
         ]
 
 

@@ -2,7 +2,7 @@
 
 import re
 
-from django.contrib.postgres.search import SearchQuery, SearchVector
+from django.contrib.postgres.search import SearchQuery
 from django.db.models import Q, QuerySet
 
 from lionweb.models import Instruction
@@ -32,4 +32,4 @@ def matching(found: QuerySet[Instruction], words: str) -> QuerySet[Instruction]:
     if not _OPERATORS.search(words):
         begun = " & ".join(f"'{part}'{':*' if len(part) >= _SHORTEST_BEGINNING else ''}" for part in parts)
         query = query | SearchQuery(begun, config="simple", search_type="raw")
-    return found.annotate(words=SearchVector("text", "input", config="simple")).filter(words=query)
+    return found.filter(words=query)
