@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import importlib.util
 import json
 import os
@@ -237,6 +238,7 @@ def main() -> None:
         return work(who, url, Path(store), int(n))
     if not MOCK.exists():
         sys.exit(f"The mock server {MOCK} is not there.")
+    gc.freeze()  # for both sides, as our workers do: else Python walks through all modules during the calls
     cases = {
         "clean": lambda: speed_case("clean", args.n, 1.05, []),
         "faults": lambda: speed_case("faults", args.n, 1.9, FAULTS),

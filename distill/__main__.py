@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import sys
@@ -54,6 +55,7 @@ def _say(line: str) -> None:
 def _run(options: argparse.Namespace) -> dict[str, Any]:
     from distill.loop.door import run_from_files  # only here: the other commands need not load the client
 
+    gc.freeze()  # as the workers do, so that collecting garbage does not hold up the calls under way
     return run_from_files(options, _say)
 
 

@@ -141,6 +141,7 @@ class _Run:
                 task = asyncio.create_task(self._answer(request))
                 self._calls.add(task)
                 task.add_done_callback(self._ended)
+                await asyncio.sleep(0)  # let it be sent before the next is made: else all wait for the last to be made
                 while self._backing_off > max(4, self._limiter.ceiling) and not self._closing:
                     await asyncio.sleep(TICK_SECONDS)  # an outage: pull no more until some of these are settled
         finally:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import httpcore2  # noqa: F401 - httpx2 would load it during the first call, with all others waiting
 import httpx2
 from openai import APIConnectionError, APIStatusError, AsyncOpenAI, AsyncStream
 
@@ -55,7 +56,8 @@ class Wire:
         self._max_tokens_name = "max_tokens"
         self._checked = False
         self._base_url = safe_base_url(endpoint.base_url)
-        self._tls = httpx2.create_ssl_context()
+        # reading the certificate authorities takes 50 ms, for nothing where nothing is encrypted
+        self._tls = httpx2.create_ssl_context() if self._base_url.startswith("https:") else False
         self._lanes: list[_Lane] = []
 
     async def aclose(self) -> None:
