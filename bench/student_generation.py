@@ -1,6 +1,6 @@
 """How fast does a student answer, and are its answers those of generating one by one?
 
-python -m bench.student_generation [--n 192] [--peer-n 8] [--batch 96] [--threads 2]
+python -m bench.student_generation [--n 256] [--peer-n 8] [--batch 128] [--threads 2]
 
 Ours is the inference process as a worker runs it, loaded and warm. The peer is transformers' generate on one instruction
 at a time, with the process's own defaults, half of it before ours and half after. Both: the bundled student, fp32, greedy,
@@ -108,9 +108,9 @@ def measure(n: int, peer_n: int, batch: int, threads: int, home: Path) -> dict[s
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Tokens per second of the bundled student, batched and one by one.")
-    parser.add_argument("--n", type=int, default=192)
+    parser.add_argument("--n", type=int, default=256)
     parser.add_argument("--peer-n", type=int, default=8)
-    parser.add_argument("--batch", type=int, default=96)
+    parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
         "--home", type=Path, help="where the bundled student is or will be kept; default: a fresh folder"

@@ -17,6 +17,7 @@ import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from distill.errors import ModelLoadError
+from distill.fused_llama import FusedLlama, can_fuse
 from distill.slot_cache import SlotCache, key_values
 
 _PREFILL_TOKENS = 4096
@@ -67,6 +68,7 @@ class BatchDecoder:
         accepted = inspect.signature(model.forward).parameters
         self.takes_positions = "position_ids" in accepted
         self.step_options = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
+        self.fused = FusedLlama(model) if can_fuse(model) else None
         with torch.inference_mode():
             probe = self._forward_base(torch.tensor([self.prefix or [0]]), DynamicCache())
         self.bytes_per_token = _bytes_per_token(probe)
@@ -157,18 +159,23 @@ class BatchDecoder:
         self._move(cache, active, 0)
         span, device = cache.span, self.model.device
         starts = torch.tensor([row.start for row in active], device=device)
+        tokens = torch.tensor([[row.last_token] for row in active], device=device)
+        positions = torch.tensor([[row.position] for row in active], device=device)
+        visible = torch.arange(span.begin, span.end + 1, device=device)[None] >= starts[:, None]
+        step = self.fused.step if self.fused else self._library_step
+        logits = step(tokens, positions, visible, cache)
+        span.end += 1
+        return logits
+
+    def _library_step(
+        self, tokens: torch.Tensor, positions: torch.Tensor, visible: torch.Tensor, cache: SlotCache
+    ) -> torch.Tensor:
         options: dict[str, Any] = dict(self.step_options)
         if self.takes_positions:
-            options["position_ids"] = torch.tensor([[row.position] for row in active], device=device)
-        logits = self.model(
-            input_ids=torch.tensor([[row.last_token] for row in active], device=device),
-            attention_mask=(torch.arange(span.begin, span.end + 1, device=device)[None] >= starts[:, None]).long(),
-            past_key_values=cache,
-            use_cache=True,
-            **options,
-        ).logits
-        span.end += 1
-        return logits[:, -1]
+            options["position_ids"] = positions
+        mask = visible.long()
+        output = self.model(input_ids=tokens, attention_mask=mask, past_key_values=cache, use_cache=True, **options)
+        return output.logits[:, -1]
 
     def _settle(self, cache: SlotCache, active: list[Row], chosen: list[int]) -> list[Row]:
         """Give each row its token; take out and return the rows that are finished."""
