@@ -13,6 +13,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 
 from distill.errors import TrainingError
 from distill.fused_lora import fuse_lora
+from distill.lean_norm import lean_norms
 from distill.response_loss import ResponseLoss
 from distill.training_data import Encoded, EncodedSet, encode, read_examples
 from distill.training_job import TrainingJob
@@ -54,6 +55,7 @@ def prepare(job: TrainingJob, precision: str) -> Trainee:
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     fuse_lora(model)
+    lean_norms(model)
     train_set, heldout = (_encoded(job, path, loaded.tokenizer) for path in (job.train_file, job.heldout_file))
     if not train_set.examples:
         reasons = ", ".join(f"{count} {reason}" for reason, count in train_set.skipped.items()) or "the file is empty"
@@ -62,7 +64,7 @@ def prepare(job: TrainingJob, precision: str) -> Trainee:
         )
     loss = ResponseLoss(model, autocast=precision == "bf16" and settings.method == "full")
     lengths = sorted(train_set.examples + heldout.examples, key=lambda one: len(one.ids))
-    loss.pack_if_equal([lengths[0], lengths[-1]], PACKING_TOLERANCE[precision])
+    loss.pack_if_equal([lengths[0], lengths[len(lengths) // 2]], PACKING_TOLERANCE[precision])
     budget = max(MICRO_BATCH_TOKENS.get(device.type, 1024), len(lengths[-1].ids))
     return Trainee(model, loaded.tokenizer, loss, train_set, heldout.examples, budget)
 

@@ -8,6 +8,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from distill.fused_lora import fuse_lora
+from distill.lean_norm import lean_norms
 from distill.packing import PACKED_ATTENTION
 from distill.response_loss import ResponseLoss, chunked_cross_entropy
 from distill.training_data import Encoded
@@ -58,6 +59,7 @@ def test_packed_loss_and_gradients_are_those_of_padded_rows(folder, method, exam
 
     assert packed.pack_if_equal(examples, 1e-3)
     fuse_lora(packed.model)
+    lean_norms(packed.model)
 
     assert_same(gradients(packed, examples), gradients(plain, examples))
 
@@ -99,6 +101,26 @@ def test_a_model_whose_packed_loss_differs_stays_plain(folder, monkeypatch):
 
     assert loss(EXAMPLES).item() == before
     assert loss.causal.config._attn_implementation == usual != PACKED_ATTENTION
+
+
+def test_only_what_is_frozen_gets_the_lean_norm(folder):
+    assert lean_norms(lora_model(folder)) == 5
+    assert lean_norms(AutoModelForCausalLM.from_pretrained(folder)) == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_lean_norm_is_the_librarys(folder, dtype):
+    norm = AutoModelForCausalLM.from_pretrained(folder).model.norm.to(dtype).requires_grad_(False)
+    torch.nn.init.normal_(norm.weight)
+    x = torch.randn(3, 7, norm.weight.shape[0], dtype=dtype, requires_grad=True)
+    slope = torch.randn_like(x)
+    expected = norm(x)
+    wanted = torch.autograd.grad(expected, x, slope)
+
+    lean_norms(norm)
+
+    torch.testing.assert_close(norm(x), expected)
+    torch.testing.assert_close(torch.autograd.grad(norm(x), x, slope), wanted)
 
 
 def test_lora_with_dropout_keeps_pefts_own_layers(folder):
