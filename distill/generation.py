@@ -55,8 +55,8 @@ def share_out(wanted: Counts, seeds: Mapping[Difficulty, Collection[str]]) -> Sh
     if len(empty) == len(KINDS):
         raise DistillError(
             "No instruction has a verdict, so there is nothing to generate from.",
-            "Look at the referee's replies: if they hold no scores, choose another referee, a higher token limit or "
-            "structured output, and run discrimination again.",
+            "Look at the referee's replies. If they hold no scores, clone the experiment with another referee, a higher "
+            "token limit or structured output: answers that are there already are not paid for again.",
         )
     gone = empty[0]
     kept = next(kind for kind in KINDS if kind != gone)

@@ -15,8 +15,8 @@ from distill.records import Endpoint as EngineEndpoint
 from distill.records import Purpose
 from lionweb import secrets_at_rest
 from lionweb.local.home import teacher_state
-from lionweb.models import Endpoint, EndpointSource, ModelCall, User
-from lionweb.services import audit
+from lionweb.models import Endpoint, EndpointSource, User
+from lionweb.services import audit, ledger
 from lionweb.services.errors import Refused
 
 if TYPE_CHECKING:
@@ -197,18 +197,6 @@ def check(*, endpoint: Endpoint, actor: User) -> "EndpointReport":
             supports_logprobs=report.supports_logprobs,
             checked_at=timezone.now(),
         )
-        ModelCall.objects.bulk_create(
-            ModelCall(
-                endpoint=endpoint,
-                purpose=Purpose.CHECK,
-                outcome=call.outcome,
-                paid=call.paid,
-                prompt_tokens=call.prompt_tokens,
-                completion_tokens=call.completion_tokens,
-                cost_usd=call.cost_usd,
-                latency_seconds=call.latency_seconds,
-            )
-            for call in report.calls
-        )
+        ledger.record_calls(endpoint=endpoint, purpose=Purpose.CHECK, calls=report.calls)
         audit.record(actor=actor, action="endpoint.check", target=endpoint)
     return report

@@ -6,28 +6,14 @@ from django.db.models import F
 
 from distill.errors import CallInterrupted
 from distill.records import CallOutcome, Purpose
-from lionweb.models import Endpoint, ItemFailure, ModelCall, Stage
+from lionweb.models import Endpoint, ItemFailure, Stage
 from lionweb.services import leases
+from lionweb.services.ledger import record_calls
 
 
 def write_ledger(*, stage: Stage, endpoint: Endpoint, purpose: Purpose, outcomes: Sequence[CallOutcome]) -> None:
-    rows = [
-        ModelCall(
-            endpoint=endpoint,
-            experiment_id=stage.iteration.experiment_id,
-            stage=stage,
-            purpose=purpose,
-            outcome=call.outcome,
-            paid=call.paid,
-            prompt_tokens=call.prompt_tokens,
-            completion_tokens=call.completion_tokens,
-            cost_usd=call.cost_usd,
-            latency_seconds=call.latency_seconds,
-        )
-        for outcome in outcomes
-        for call in outcome.calls
-    ]
-    ModelCall.objects.bulk_create(rows)
+    calls = [call for outcome in outcomes for call in outcome.calls]
+    record_calls(endpoint=endpoint, purpose=purpose, calls=calls, stage=stage)
 
 
 def write_failures(*, stage: Stage, outcomes: Sequence[CallOutcome], instructions: Mapping[str, int]) -> None:

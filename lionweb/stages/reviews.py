@@ -11,7 +11,7 @@ from django.db.models.functions import MD5, Cast, Concat
 
 from distill.failures import TRIES
 from distill.fingerprints import referee_name
-from distill.records import CallOutcome, ChatRequest, Finish, Purpose
+from distill.records import CallOutcome, ChatRequest, Completion, Finish, Purpose
 from distill.referee import ORDERS, parse_review, review_request
 from lionweb.models import Claim, ItemFailure, Lease, Response, Review, Stage
 from lionweb.services import leases
@@ -115,13 +115,17 @@ class PairwiseReviews:
         places = {o.key: o.key.removeprefix(self.prefix).split(":") for o in outcomes}
         teachers = Response.objects.in_bulk({int(teacher) for _, teacher, _ in places.values()})
         students = self._students([teacher.instruction_id for teacher in teachers.values()])
-        rows = [
-            self._row(outcome, order, student, int(teacher))
-            for outcome in outcomes
-            for order, teacher, digest in [places[outcome.key]]
-            for student in students[teachers[int(teacher)].instruction_id, digest]
-            if outcome.completion is not None
-        ]
+        asked = self._asked([student.pk for same in students.values() for student in same])
+        rows = []
+        for outcome in outcomes:
+            order, teacher, digest = places[outcome.key]
+            if outcome.completion is None:
+                continue
+            for at, student in enumerate(students[teachers[int(teacher)].instruction_id, digest]):
+                attempt = asked.get((int(teacher), student.pk, order), 0)
+                row = self._row(outcome.key, outcome.completion, order, student, int(teacher), attempt)
+                row.cost_usd = 0.0 if at else row.cost_usd  # one call, however many students said the same
+                rows.append(row)
         Review.objects.bulk_create(rows, ignore_conflicts=True)
         ids = {key: teachers[int(teacher)].instruction_id for key, (_, teacher, _) in places.items()}
         common.write_ledger(stage=self.stage, endpoint=self.endpoint, purpose=Purpose.REVIEW, outcomes=outcomes)
@@ -136,19 +140,20 @@ class PairwiseReviews:
             found[row.instruction_id, row.digest].append(row)
         return found
 
-    def _row(self, outcome: CallOutcome, order: str, student: Response, teacher_id: int) -> Review:
-        assert outcome.completion is not None
-        done = outcome.completion
-        review = parse_review(outcome.key, order, done.text, cut=done.finish in (Finish.LENGTH, Finish.TRUNCATED))
-        same = Review.objects.filter(
-            teacher_response=teacher_id, student_response=student, order=order, referee=self.referee
-        )
+    def _asked(self, students: list[int]) -> dict[tuple[int, int, str], int]:
+        """How many replies are stored already, by teacher response, student response and order."""
+        same = Review.objects.filter(student_response__in=students, referee=self.referee)
+        counted = same.values_list("teacher_response", "student_response", "order").annotate(n=Count("pk"))
+        return {(teacher, student, order): n for teacher, student, order, n in counted}
+
+    def _row(self, key: str, done: Completion, order: str, student: Response, teacher_id: int, attempt: int) -> Review:
+        review = parse_review(key, order, done.text, cut=done.finish in (Finish.LENGTH, Finish.TRUNCATED))
         return Review(
             teacher_response_id=teacher_id,
             student_response=student,
             order=order,
             referee=self.referee,
-            attempt=same.count(),
+            attempt=attempt,
             raw=storable(review.raw),
             explanation=storable(review.explanation),
             score_teacher=review.score_teacher,

@@ -12,10 +12,10 @@ from lionweb.icons import ICONS
 register = template.Library()
 
 SECTIONS = (
-    ("experiments", "Experiments", "flask", "/experiments"),
-    ("pools", "Pools", "stack", "/pools"),
-    ("endpoints", "Endpoints", "plug", "/endpoints"),
-    ("workers", "Workers", "cpu", "/workers"),
+    ("experiments", "Experiments", "flask", ("/experiments",)),
+    ("pools", "Pools", "stack", ("/pools", "/instructions")),
+    ("endpoints", "Endpoints", "plug", ("/endpoints",)),
+    ("workers", "Workers", "cpu", ("/workers",)),
 )
 
 
@@ -54,12 +54,12 @@ def pill(status: str, word: str = "") -> SafeString:
 def topnav(context: template.Context) -> SafeString:
     path = context["request"].path
     links = []
-    for name, title, symbol, start in SECTIONS:
+    for name, title, symbol, starts in SECTIONS:
         try:
             url = reverse(name)
         except NoReverseMatch:  # an installation may leave a section out
             continue
-        here = path == start or path.startswith(f"{start}/")
+        here = any(path == start or path.startswith(f"{start}/") for start in starts)
         links.append((url, mark_safe(' aria-current="page"' if here else ""), icon(symbol), title))
     return format_html_join("", '<a href="{}"{}>{}<span>{}</span></a>', links)
 

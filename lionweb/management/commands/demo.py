@@ -48,9 +48,9 @@ class Command(BaseCommand):
 
     def _run(self, stack: Stack, console: Console, iterations: int) -> Experiment:
         experiment = new_demo(iterations)
-        console.print(
-            f"The page is {stack.url}/experiments/{experiment.pk}/ - sign in as {first_sign_in() or 'yourself'}"
-        )
+        # not by rich, which would break a password at the edge of a narrow terminal
+        self.stdout.write(f"The page is {stack.url}/experiments/{experiment.pk}/")
+        self.stdout.write(f"Sign in as {first_sign_in() or 'yourself'}")
         launch(experiment=experiment, actor=experiment.owner, count=iterations)
         stopped = watch(experiment, console=console, until=iterations, is_alive=_alive(stack))
         if stopped is not None:
