@@ -10,6 +10,7 @@ from lionweb import queue
 from lionweb.models import (
     ENDED,
     GATES,
+    UNSETTLED,
     Approval,
     Checkpoint,
     Experiment,
@@ -90,7 +91,7 @@ def _start_gate(stage: Stage) -> bool:
 def open_decisions(stage: Stage) -> int:
     """Items at a gate that wait for a person."""
     if stage.kind == StageKind.REVIEW:
-        return stage.iteration.classifications.filter(for_review=True, person_at__isnull=True).count()
+        return stage.iteration.classifications.filter(review_state__in=UNSETTLED).count()
     pending = Membership.objects.filter(
         experiment=stage.iteration.experiment, since=stage.iteration.number + 1, approval=Approval.PENDING
     )
