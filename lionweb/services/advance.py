@@ -23,7 +23,7 @@ from lionweb.models import (
     StageStatus,
 )
 from lionweb.services import leases
-from lionweb.services.first_pools import append_pool, first_pools
+from lionweb.services.first_pools import add_corrected, append_pool, first_pools
 from lionweb.services.transitions import log, transition
 from lionweb.stages.candidates import Round
 from lionweb.stages.part import Part
@@ -48,8 +48,10 @@ def start_next_iteration(*, experiment: Experiment) -> Iteration | None:
             experiment=experiment, number=0, defaults={"base": experiment.settings.student.base}
         )
         first_pools(experiment=experiment)
-    elif experiment.settings.pools.mode == "append":
-        append_pool(experiment=experiment, iteration=number)
+    else:
+        if experiment.settings.pools.mode == "append":
+            append_pool(experiment=experiment, iteration=number)
+        add_corrected(experiment=experiment, iteration=number)
     return iteration
 
 
