@@ -126,7 +126,9 @@
       return;
     }
     if (event.detail.xhr.status >= 400) {
-      say("This did not work (" + event.detail.xhr.status + "). Nothing was saved; reload the page to see what changed.");
+      say(event.detail.xhr.status === 404
+        ? "This item is no longer there: it was deleted meanwhile. Press J or reload the page to go on."
+        : "This did not work (" + event.detail.xhr.status + "). Nothing was saved; reload the page to see what changed.");
       return;
     }
   });
