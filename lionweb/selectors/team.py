@@ -1,0 +1,121 @@
+"""How far the people who review an iteration are together, and whether they may stop."""
+
+from dataclasses import dataclass
+
+from django.core.cache import cache
+from django.db.models import Count, F, Q
+from django.utils import timezone
+
+from distill.settings import GateSettings
+from lionweb.models import (
+    OPEN_STATES,
+    OPINIONS,
+    Classification,
+    Decision,
+    DecisionKind,
+    Iteration,
+    MemberPool,
+    ReviewState,
+)
+from lionweb.selectors.median import Median
+from lionweb.stopping import AuditSlice, Stopping, stopping
+
+FRESH_SECONDS = 3
+"""So long the numbers of an iteration are kept, however many people look at them."""
+POOL_FRESH_SECONDS = 60
+"""The Cache Pool of an iteration does not change once it is judged."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """`total` and `today` count opinions, without skips and flags."""
+
+    id: int
+    name: str
+    total: int
+    today: int
+    median_seconds: float | None
+
+
+@dataclass(frozen=True)
+class Team:
+    done: int
+    open: int
+    conflicts: int
+    flagged: int
+    all: int
+    members: tuple[Member, ...]
+    audit: AuditSlice
+    stopping: Stopping
+    must_decide_all: bool
+
+    @property
+    def today(self) -> int:
+        return sum(one.today for one in self.members)
+
+
+def team(iteration: Iteration) -> Team:
+    """At most FRESH_SECONDS old."""
+    found: Team = cache.get_or_set(f"team/{iteration.pk}", lambda: _team(iteration), FRESH_SECONDS)
+    return found
+
+
+def _team(iteration: Iteration) -> Team:
+    gates: GateSettings = iteration.experiment.settings.gates
+    states = _states(iteration)
+    audit = _audit_slice(iteration)
+    unseen = max(0, _pool_size(iteration) - _decided(iteration))
+    return Team(
+        done=sum(states.values()) - sum(states.get(one, 0) for one in (*OPEN_STATES, ReviewState.CONFLICT)),
+        open=sum(states.get(one, 0) for one in OPEN_STATES),
+        conflicts=states.get(ReviewState.CONFLICT, 0),
+        flagged=states.get(ReviewState.FLAGGED, 0),
+        all=sum(states.values()),
+        members=_members(iteration),
+        audit=audit,
+        stopping=stopping(audit, unseen=unseen, limit_percent=gates.review_stop_percent),
+        must_decide_all=gates.review == "require",
+    )
+
+
+def _states(iteration: Iteration) -> dict[str, int]:
+    rows = Classification.objects.filter(iteration=iteration, for_review=True).order_by()
+    return dict(rows.values_list("review_state").annotate(n=Count("pk")))
+
+
+def _audit_slice(iteration: Iteration) -> AuditSlice:
+    rows = Classification.objects.filter(iteration=iteration, audit_slice=True)
+    decided = ~Q(person_kind="")
+    counts = rows.aggregate(
+        drawn=Count("pk"),
+        decided=Count("pk", filter=decided),
+        wrong=Count("pk", filter=decided & ~Q(person_kind=F("referee_verdict"))),
+    )
+    return AuditSlice(**counts)
+
+
+def _decided(iteration: Iteration) -> int:
+    return Classification.objects.filter(iteration=iteration).exclude(person_kind="").count()
+
+
+def _pool_size(iteration: Iteration) -> int:
+    """Instructions of the Cache Pool that the referee judged."""
+    rows = Classification.objects.filter(iteration=iteration, pool=MemberPool.CACHE)
+    found: int = cache.get_or_set(f"team/{iteration.pk}/pool", rows.count, POOL_FRESH_SECONDS)
+    return found
+
+
+def _members(iteration: Iteration) -> tuple[Member, ...]:
+    """Most diligent first."""
+    midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+    opinions = Decision.objects.filter(classification__iteration=iteration, undone_at__isnull=True, kind__in=OPINIONS)
+    grouped = opinions.order_by().values(member=F("person"), name=F("person__username"))
+    rows = grouped.annotate(
+        total=Count("pk"), today=Count("pk", filter=Q(created_at__gte=midnight)), median_seconds=Median("seconds")
+    )
+    found = (Member(row.pop("member"), **row) for row in rows)
+    return tuple(sorted(found, key=lambda one: (-one.total, one.name)))
+
+
+SHOWN_KINDS = tuple(DecisionKind(kind) for kind in DecisionKind.values if kind in OPINIONS)
+"""Kinds of opinion in the order of the review page."""
