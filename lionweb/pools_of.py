@@ -12,12 +12,25 @@ def _members(experiment: Experiment, where: Q) -> QuerySet[Instruction]:
     return Instruction.objects.filter(Exists(member))
 
 
+def _still_in(iteration: int) -> Q:
+    """A person may have taken it out after an iteration."""
+    return Q(until__isnull=True) | Q(until__gte=iteration)
+
+
+def _train(iteration: int) -> Q:
+    return Q(_still_in(iteration), pool=MemberPool.TRAIN, since=iteration)
+
+
+def _cache(iteration: int) -> Q:
+    return Q(_still_in(iteration), pool=MemberPool.CACHE, since__lte=iteration)
+
+
 def train_pool(experiment: Experiment, iteration: int) -> QuerySet[Instruction]:
-    return _members(experiment, Q(pool=MemberPool.TRAIN, since=iteration))
+    return _members(experiment, _train(iteration))
 
 
 def cache_pool(experiment: Experiment, iteration: int) -> QuerySet[Instruction]:
-    return _members(experiment, Q(pool=MemberPool.CACHE, since__lte=iteration))
+    return _members(experiment, _cache(iteration))
 
 
 def heldout_set(experiment: Experiment) -> QuerySet[Instruction]:
@@ -25,9 +38,8 @@ def heldout_set(experiment: Experiment) -> QuerySet[Instruction]:
 
 
 def cache_and_heldout(experiment: Experiment, iteration: int) -> QuerySet[Instruction]:
-    where = Q(pool=MemberPool.CACHE, since__lte=iteration) | Q(pool=MemberPool.HELDOUT)
-    return _members(experiment, where)
+    return _members(experiment, _cache(iteration) | Q(pool=MemberPool.HELDOUT))
 
 
 def train_and_heldout(experiment: Experiment, iteration: int) -> QuerySet[Instruction]:
-    return _members(experiment, Q(pool=MemberPool.TRAIN, since=iteration) | Q(pool=MemberPool.HELDOUT))
+    return _members(experiment, _train(iteration) | Q(pool=MemberPool.HELDOUT))

@@ -107,6 +107,8 @@ ARTIFACTS_DIR = Path(environment.text("ARTIFACTS_DIR", str(LIONWEB_HOME / "artif
 DATA_UPLOAD_MAX_MEMORY_SIZE = 20 * 2**20
 UPLOAD_MAX_BYTES = environment.whole_number("UPLOAD_MAX_BYTES", 2 * 2**30)
 INSTRUCTION_MAX_CHARACTERS = environment.whole_number("INSTRUCTION_MAX_CHARACTERS", 20_000, low=100)
+# How long an item of the review queue stays with a person who gives no sign of life.
+REVIEW_LOCK_SECONDS = environment.whole_number("REVIEW_LOCK_SECONDS", 600, low=10)
 
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {

@@ -214,6 +214,8 @@ def make_reviews(teacher, student, score_teacher, score_student):
 def classify(iteration, checkpoint, instructions, gaps, pool="cache", **changes):
     """Both answers, their reviews and the referee's verdict for each instruction; a gap of None stays unscored."""
     tau = iteration.experiment.settings.referee.tau
+    if changes.get("for_review"):
+        changes = {"review_state": "pending"} | changes
     made = []
     for instruction, gap in zip(instructions, gaps, strict=False):
         teacher, student = make_response(instruction), make_response(instruction, checkpoint=checkpoint)
@@ -236,6 +238,13 @@ def classify(iteration, checkpoint, instructions, gaps, pool="cache", **changes)
             )
         )
     return Classification.objects.bulk_create(made)
+
+
+def queue_up(rows, **changes):
+    """Set classifications aside for review, in the order of their ids."""
+    for place, row in enumerate(rows.order_by("pk")):
+        values = {"for_review": True, "review_state": "pending", "queue_rank": place} | changes
+        type(row).objects.filter(pk=row.pk).update(**values)
 
 
 def add_candidates(iteration, parents, accepted=10, rejected=None):

@@ -29,9 +29,13 @@ def _add(experiment: Experiment, pool: MemberPool, ids: list[int]) -> None:
 
 @transaction.atomic
 def append_pool(*, experiment: Experiment, iteration: int) -> None:
-    """Copy the last Train Pool into this iteration's; mode `append` only."""
+    """Copy the last Train Pool into this iteration's, but for what a person took out; mode `append` only."""
     last = Membership.objects.filter(
-        experiment=experiment, pool=MemberPool.TRAIN, since=iteration - 1, approval=Approval.APPROVED
+        experiment=experiment,
+        pool=MemberPool.TRAIN,
+        since=iteration - 1,
+        approval=Approval.APPROVED,
+        until__isnull=True,
     )
     rows = (
         Membership(

@@ -1,0 +1,66 @@
+"""Which items of a review queue are looked at: what a page's address says, and what the database is asked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from django.contrib.postgres.search import SearchQuery
+from django.db.models import Q
+
+from distill.records import Verdict
+from lionweb.models import OPEN_STATES, ReviewState
+
+SHOWN: dict[str, Q] = {
+    "open": Q(review_state__in=OPEN_STATES),
+    **{state.value: Q(review_state=state) for state in ReviewState if state},
+    "all": Q(),
+}
+"""By the word in the address: a state, every open state, or all."""
+VERDICTS = tuple(v.value for v in Verdict)
+LONGEST = 200
+
+
+@dataclass(frozen=True)
+class ReviewFilters:
+    show: str = "open"
+    verdict: str = ""  # the referee's
+    only: str = ""  # flipped or audit
+    category: str = ""
+    q: str = ""
+
+    def where(self) -> Q:
+        """Beside `show`: what a person decided may not make the item leave the filter while they step through it."""
+        found = Q()
+        if self.verdict:
+            found &= Q(referee_verdict=self.verdict)
+        if self.only:
+            found &= Q(flipped=True) if self.only == "flipped" else Q(audit_slice=True)
+        if self.category:
+            found &= Q(instruction__category=self.category)
+        if self.q:
+            found &= Q(instruction__words=SearchQuery(self.q, config="simple", search_type="websearch"))
+        return found
+
+    def as_query(self) -> dict[str, str]:
+        """What differs from the plain queue, for an address."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+
+
+EVERYTHING = ReviewFilters()
+
+
+def filters_of(query: Mapping[str, str], *, blind: bool = False) -> ReviewFilters:
+    """Unknown words count as none. Where the referee is hidden, its verdict cannot be asked for either."""
+
+    def word(name: str, known: tuple[str, ...]) -> str:
+        return query.get(name, "") if query.get(name, "") in known else ""
+
+    def text(name: str) -> str:
+        return query.get(name, "").replace("\0", "").strip()[:LONGEST]
+
+    return ReviewFilters(
+        show=query.get("show", "open") if query.get("show", "open") in SHOWN else "open",
+        verdict="" if blind else word("verdict", VERDICTS),
+        only="" if blind else word("only", ("flipped", "audit")),
+        category=text("category"),
+        q=text("q"),
+    )
