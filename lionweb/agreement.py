@@ -5,12 +5,13 @@ in the form of Gwet, Handbook of Inter-Rater Reliability (2014), which takes any
 """
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import TypeVar
 
 Z = NormalDist().inv_cdf(0.975)
-Label = Hashable
+Label = TypeVar("Label", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -71,14 +72,10 @@ def _margins(cells: Mapping[tuple[Label, Label], float]) -> tuple[dict[Label, fl
     return rows, columns
 
 
-Pattern = Sequence[Label]
-"""The labels that one item got, in any order: ("hard", "hard", "easy")."""
-
-
-def raw_agreement(items: Mapping[Pattern, int]) -> Estimate:
+def raw_agreement(items: Mapping[tuple[Label, ...], int]) -> Estimate:
     """Mean over the items of the share of its pairs of raters who agree, from how often each pattern occurs.
 
-    Items with fewer than two raters have no pairs and are left out.
+    A pattern is the labels that one item got, in any order: ("hard", "hard", "easy"). Items with fewer than two raters have no pairs and are left out.
     """
     pairs = [(_agreeing(pattern), count) for pattern, count in items.items() if len(pattern) >= 2]
     n = sum(count for _, count in pairs)
@@ -93,7 +90,7 @@ def raw_agreement(items: Mapping[Pattern, int]) -> Estimate:
     return Estimate(mean, low, high, n)
 
 
-def fleiss_kappa(items: Mapping[Pattern, int]) -> Estimate:
+def fleiss_kappa(items: Mapping[tuple[Label, ...], int]) -> Estimate:
     """Agreement of many raters beyond chance, from how often each pattern occurs.
 
     The number of raters may differ from item to item: each item counts once, whoever and however many judged it. An item
@@ -112,7 +109,9 @@ def fleiss_kappa(items: Mapping[Pattern, int]) -> Estimate:
     return _kappa(observed, chance, error, paired)
 
 
-def _fleiss_spread(items: Mapping[Pattern, int], shares: Mapping[Label, float], observed: float, chance: float) -> float:
+def _fleiss_spread(
+    items: Mapping[tuple[Label, ...], int], shares: Mapping[Label, float], observed: float, chance: float
+) -> float:
     """Sum of squares of what each item adds to kappa (Gwet 2014, with all items drawn from a large population)."""
     n = sum(items.values())
     paired = sum(count for pattern, count in items.items() if len(pattern) >= 2)
@@ -125,7 +124,7 @@ def _fleiss_spread(items: Mapping[Pattern, int], shares: Mapping[Label, float], 
     return total
 
 
-def _label_shares(items: Mapping[Pattern, int], n: int) -> dict[Label, float]:
+def _label_shares(items: Mapping[tuple[Label, ...], int], n: int) -> dict[Label, float]:
     shares: dict[Label, float] = {}
     for pattern, count in items.items():
         for label in pattern:
@@ -133,7 +132,7 @@ def _label_shares(items: Mapping[Pattern, int], n: int) -> dict[Label, float]:
     return shares
 
 
-def _agreeing(pattern: Pattern) -> float:
+def _agreeing(pattern: tuple[Hashable, ...]) -> float:
     """Share of the pairs within one item that are alike."""
     raters = len(pattern)
     alike = sum(count * (count - 1) for count in (pattern.count(label) for label in set(pattern)))

@@ -8,8 +8,6 @@ SENTENCES = {
     "approval.rejected": "rejected a generated instruction",
     "assignment.add": "assigned {user} to review",
     "assignment.remove": "took the assignment of {user} back",
-    "audit.export": "exported the audit log",
-    "conflict.reopen": "took the resolution of a conflict back",
     "conflict.resolve": "resolved a conflict as {kind}",
     "endpoint.change": "changed an endpoint",
     "endpoint.check": "checked an endpoint",

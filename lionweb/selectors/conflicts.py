@@ -83,4 +83,3 @@ def _resolved(iteration: Iteration) -> tuple[Decision, ...]:
     """The last ones, newest first."""
     rows = Decision.objects.filter(classification__iteration=iteration, is_resolution=True, undone_at__isnull=True)
     return tuple(rows.select_related("person", "classification__instruction").order_by("-pk")[:MOST_RESOLVED])
-

@@ -15,12 +15,13 @@ from lionweb.models import (
     Decision,
     Instruction,
     Membership,
+    Stage,
     StageKind,
     User,
 )
 
 MOST_ENTRIES = 200
-DECIDED = ("verdict.decide", "verdict.take_back")
+DECIDED = ("verdict.decide", "verdict.take_back", "conflict.resolve")
 """Audited beside Decision rows, which say more."""
 GATES_CLOSED = tuple(f"gate.{kind}.close" for kind in (StageKind.REVIEW, StageKind.APPROVE))
 
@@ -53,7 +54,9 @@ def history_of(instruction: Instruction, reader: User | None = None) -> tuple[Hi
 def _begun(instruction: Instruction) -> HistoryEntry:
     if instruction.edited_from_id:
         who = instruction.edited_by.username if instruction.edited_by else ""
-        return HistoryEntry(instruction.created_at, who, f"wrote it as an edit of instruction {instruction.edited_from_id}")
+        return HistoryEntry(
+            instruction.created_at, who, f"wrote it as an edit of instruction {instruction.edited_from_id}"
+        )
     return HistoryEntry(instruction.created_at, "", "It was stored.")
 
 
@@ -89,7 +92,9 @@ def _where(item: Classification) -> str:
 
 def _edits(instruction: Instruction) -> list[HistoryEntry]:
     found = [
-        HistoryEntry(one.created_at, one.edited_by.username if one.edited_by else "", f"edited it into instruction {one.pk}")
+        HistoryEntry(
+            one.created_at, one.edited_by.username if one.edited_by else "", f"edited it into instruction {one.pk}"
+        )
         for one in instruction.edits.select_related("edited_by")[:MOST_ENTRIES]
     ]
     if instruction.deleted_at:
@@ -116,11 +121,7 @@ def _audited(instruction: Instruction, judged: Iterable[Classification]) -> list
         wanted |= narrowed & Q(action__in=GATES_CLOSED) if name == "stage" else narrowed
     known = _with_decisions(items)
     rows = AuditEvent.objects.filter(wanted).select_related("actor", "experiment").order_by("-id")[:MOST_ENTRIES]
-    return [
-        _event(row, items.get(row.target_id, "") if row.target_type == "classification" else "")
-        for row in rows
-        if not (row.target_type == "classification" and row.target_id in known and row.action in (*DECIDED, "conflict.resolve"))
-    ]
+    return [_event(row, items) for row in rows if row.action not in DECIDED or row.target_id not in known]
 
 
 def _with_decisions(items: Iterable[str]) -> set[str]:
@@ -129,13 +130,12 @@ def _with_decisions(items: Iterable[str]) -> set[str]:
 
 
 def _gates(judged: Iterable[Classification]) -> list[str]:
-    from lionweb.models import Stage
-
     rows = Stage.objects.filter(iteration__in={one.iteration_id for one in judged}, kind=StageKind.REVIEW)
     return [str(pk) for pk in rows.values_list("pk", flat=True)]
 
 
-def _event(row: AuditEvent, where: str) -> HistoryEntry:
+def _event(row: AuditEvent, items: dict[str, str]) -> HistoryEntry:
+    where = items.get(row.target_id, "") if row.target_type == "classification" else ""
     where = where or (row.experiment.name if row.experiment else "")
     said = str(row.detail.get("reason") or "")
     return HistoryEntry(row.at, row.actor.username if row.actor else "", sentence(row.action, row.detail), said, where)

@@ -1,6 +1,8 @@
 """How far the people who review an iteration are together, and whether they may stop."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from django.core.cache import cache
 from django.db.models import Count, F, Q
@@ -12,7 +14,6 @@ from lionweb.models import (
     OPINIONS,
     Classification,
     Decision,
-    DecisionKind,
     Iteration,
     MemberPool,
     ReviewState,
@@ -20,6 +21,7 @@ from lionweb.models import (
 from lionweb.selectors.median import Median
 from lionweb.stopping import AuditSlice, Stopping, stopping
 
+T = TypeVar("T")
 FRESH_SECONDS = 3
 """So long the numbers of an iteration are kept, however many people look at them."""
 POOL_FRESH_SECONDS = 60
@@ -56,7 +58,14 @@ class Team:
 
 def team(iteration: Iteration) -> Team:
     """At most FRESH_SECONDS old."""
-    found: Team = cache.get_or_set(f"team/{iteration.pk}", lambda: _team(iteration), FRESH_SECONDS)
+    return _kept(f"team/{iteration.pk}", lambda: _team(iteration), FRESH_SECONDS)
+
+
+def _kept(key: str, compute: Callable[[], T], seconds: float) -> T:
+    found: T | None = cache.get(key)
+    if found is None:
+        found = compute()
+        cache.set(key, found, seconds)
     return found
 
 
@@ -66,7 +75,7 @@ def _team(iteration: Iteration) -> Team:
     audit = _audit_slice(iteration)
     unseen = max(0, _pool_size(iteration) - _decided(iteration))
     return Team(
-        done=sum(states.values()) - sum(states.get(one, 0) for one in (*OPEN_STATES, ReviewState.CONFLICT)),
+        done=states.get(ReviewState.CONFIRMED, 0) + states.get(ReviewState.OVERRIDDEN, 0),
         open=sum(states.get(one, 0) for one in OPEN_STATES),
         conflicts=states.get(ReviewState.CONFLICT, 0),
         flagged=states.get(ReviewState.FLAGGED, 0),
@@ -101,21 +110,16 @@ def _decided(iteration: Iteration) -> int:
 def _pool_size(iteration: Iteration) -> int:
     """Instructions of the Cache Pool that the referee judged."""
     rows = Classification.objects.filter(iteration=iteration, pool=MemberPool.CACHE)
-    found: int = cache.get_or_set(f"team/{iteration.pk}/pool", rows.count, POOL_FRESH_SECONDS)
-    return found
+    return _kept(f"team/{iteration.pk}/pool", rows.count, POOL_FRESH_SECONDS)
 
 
 def _members(iteration: Iteration) -> tuple[Member, ...]:
     """Most diligent first."""
     midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
     opinions = Decision.objects.filter(classification__iteration=iteration, undone_at__isnull=True, kind__in=OPINIONS)
-    grouped = opinions.order_by().values(member=F("person"), name=F("person__username"))
+    grouped = opinions.order_by().values_list("person", "person__username")
     rows = grouped.annotate(
         total=Count("pk"), today=Count("pk", filter=Q(created_at__gte=midnight)), median_seconds=Median("seconds")
     )
-    found = (Member(row.pop("member"), **row) for row in rows)
+    found = (Member(*row) for row in rows)
     return tuple(sorted(found, key=lambda one: (-one.total, one.name)))
-
-
-SHOWN_KINDS = tuple(DecisionKind(kind) for kind in DecisionKind.values if kind in OPINIONS)
-"""Kinds of opinion in the order of the review page."""

@@ -7,14 +7,23 @@ from lionweb.services import audit
 from lionweb.services.errors import Refused
 
 
-def may_review(user: User, experiment: Experiment) -> bool:
-    """Researchers and admins always; annotators where nobody is assigned, or they are among those who are."""
+def may_review(user: User, experiment: Experiment | int) -> bool:
+    """Researchers and admins always; annotators where nobody is assigned, or they are among those who are.
+
+    The experiment may be given by its number.
+    """
     if not user.may(Role.ANNOTATOR):
         return False
     if user.may(Role.RESEARCHER):
         return True
     assigned = set(Assignment.objects.filter(experiment=experiment).values_list("user_id", flat=True))
     return not assigned or user.pk in assigned
+
+
+def check_assigned(user: User, experiment: Experiment | int) -> None:
+    """Raises Refused for those who may not review it."""
+    if not may_review(user, experiment):
+        raise Refused("Other people are assigned to review this experiment.", "Ask a researcher to assign you too.")
 
 
 @transaction.atomic

@@ -22,7 +22,9 @@ def audit(request: HttpRequest) -> HttpResponse:
     shown: dict[str, Any] = {"state": state, "page": audit_page(state)}
     if request.headers.get("HX-Request"):
         return render(request, "audit/_results.html", shown)
-    return render(request, "audit/log.html", shown | {"choices": audit_choices(), "kept": state.query(after="", before="")})
+    return render(
+        request, "audit/log.html", shown | {"choices": audit_choices(), "kept": state.query(after="", before="")}
+    )
 
 
 @needs(Role.RESEARCHER)
