@@ -6,7 +6,16 @@ from lionweb.models.experiment import Approval, Experiment, Iteration, MemberPoo
 from lionweb.models.instruction import Instruction, Pool, PoolEntry, PoolKind
 from lionweb.models.ledger import AuditEvent, ModelCall
 from lionweb.models.results import AuthorKind, Candidate, Checkpoint, Classification, Response, Review
-from lionweb.models.review import EXCLUDING, OPEN_STATES, OPINIONS, Decision, DecisionKind, ReviewLock, ReviewState
+from lionweb.models.review import (
+    EXCLUDING,
+    OPEN_STATES,
+    OPINIONS,
+    UNSETTLED,
+    Decision,
+    DecisionKind,
+    ReviewLock,
+    ReviewState,
+)
 from lionweb.models.stage import (
     ALLOWED_TRANSITIONS,
     ENDED,
@@ -22,6 +31,7 @@ from lionweb.models.work import Claim, ItemFailure, Lease, Worker
 
 __all__ = [
     "ReviewState",
+    "UNSETTLED",
     "ReviewLock",
     "DecisionKind",
     "Decision",

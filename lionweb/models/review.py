@@ -35,6 +35,8 @@ class ReviewState(models.TextChoices):
 
 OPEN_STATES = (ReviewState.PENDING, ReviewState.FLAGGED, ReviewState.SKIPPED)
 """States in which an item still waits for an opinion; a conflict waits for a resolver."""
+UNSETTLED = (*OPEN_STATES, ReviewState.CONFLICT)
+"""States in which nothing is decided yet."""
 
 
 class Decision(models.Model):

@@ -10,6 +10,7 @@ from lionweb import queue
 from lionweb.models import (
     ENDED,
     GATES,
+    UNSETTLED,
     Approval,
     Checkpoint,
     Experiment,
@@ -22,7 +23,7 @@ from lionweb.models import (
     StageStatus,
 )
 from lionweb.services import leases
-from lionweb.services.first_pools import append_pool, first_pools
+from lionweb.services.first_pools import add_corrected, append_pool, first_pools
 from lionweb.services.transitions import log, transition
 from lionweb.stages.candidates import Round
 from lionweb.stages.part import Part
@@ -47,8 +48,10 @@ def start_next_iteration(*, experiment: Experiment) -> Iteration | None:
             experiment=experiment, number=0, defaults={"base": experiment.settings.student.base}
         )
         first_pools(experiment=experiment)
-    elif experiment.settings.pools.mode == "append":
-        append_pool(experiment=experiment, iteration=number)
+    else:
+        if experiment.settings.pools.mode == "append":
+            append_pool(experiment=experiment, iteration=number)
+        add_corrected(experiment=experiment, iteration=number)
     return iteration
 
 
@@ -90,7 +93,7 @@ def _start_gate(stage: Stage) -> bool:
 def open_decisions(stage: Stage) -> int:
     """Items at a gate that wait for a person."""
     if stage.kind == StageKind.REVIEW:
-        return stage.iteration.classifications.filter(for_review=True, person_at__isnull=True).count()
+        return stage.iteration.classifications.filter(review_state__in=UNSETTLED).count()
     pending = Membership.objects.filter(
         experiment=stage.iteration.experiment, since=stage.iteration.number + 1, approval=Approval.PENDING
     )

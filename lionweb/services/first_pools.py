@@ -3,7 +3,7 @@
 from django.db import transaction
 
 from distill.first_pools import first_pools as draw
-from lionweb.models import Approval, Experiment, MemberPool, Membership, MemberSource, PoolEntry
+from lionweb.models import Approval, Classification, Experiment, MemberPool, Membership, MemberSource, PoolEntry
 
 BATCH = 5000
 
@@ -37,15 +37,40 @@ def append_pool(*, experiment: Experiment, iteration: int) -> None:
         approval=Approval.APPROVED,
         until__isnull=True,
     )
-    rows = (
-        Membership(
-            experiment=experiment,
-            since=iteration,
-            instruction_id=m.instruction_id,
-            pool=MemberPool.TRAIN,
-            source=MemberSource(m.source),
-            parent_id=m.parent_id,
-        )
-        for m in last.iterator()
-    )
+    rows = (_trained(m, iteration) for m in last.iterator())
     Membership.objects.bulk_create(rows, batch_size=BATCH, ignore_conflicts=True)
+
+
+@transaction.atomic
+def add_corrected(*, experiment: Experiment, iteration: int) -> None:
+    """What people answered better than the teacher in the last iteration joins this iteration's Train Pool.
+
+    The Train Pool is made of new instructions; without this, an answer corrected in the Cache Pool would teach nobody.
+    """
+    corrected = Classification.objects.filter(
+        iteration__experiment=experiment,
+        iteration__number=iteration - 1,
+        corrected_response__isnull=False,
+        pool=MemberPool.CACHE,
+    )
+    members = Membership.objects.filter(
+        experiment=experiment,
+        pool=MemberPool.CACHE,
+        approval=Approval.APPROVED,
+        until__isnull=True,
+        instruction__in=corrected.values("instruction"),
+    )
+    rows = (_trained(m, iteration) for m in members.iterator())
+    Membership.objects.bulk_create(rows, batch_size=BATCH, ignore_conflicts=True)
+
+
+def _trained(member: Membership, iteration: int) -> Membership:
+    """The same instruction in the Train Pool of an iteration, with its origin."""
+    return Membership(
+        experiment_id=member.experiment_id,
+        since=iteration,
+        instruction_id=member.instruction_id,
+        pool=MemberPool.TRAIN,
+        source=MemberSource(member.source),
+        parent_id=member.parent_id,
+    )

@@ -4,8 +4,19 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from distill.records import Verdict
-from lionweb.models import Approval, Candidate, Classification, Membership, Stage, StageKind, StageStatus, User
+from lionweb.models import (
+    UNSETTLED,
+    Approval,
+    Candidate,
+    Classification,
+    Membership,
+    ReviewLock,
+    ReviewState,
+    Stage,
+    StageKind,
+    StageStatus,
+    User,
+)
 from lionweb.services import audit
 from lionweb.services.advance import advance, open_decisions
 from lionweb.services.errors import Refused
@@ -15,38 +26,13 @@ CLOSED = "This iteration has moved on, so its decisions are closed."
 
 
 @transaction.atomic
-def decide_verdict(*, classification: Classification, actor: User, verdict: Verdict | None, reason: str = "") -> None:
-    """A person's verdict beside the referee's; None takes it back.
-
-    Raises:
-        Refused: the generator has already drawn its seeds from these verdicts.
-    """
-    stage = Stage.objects.select_for_update(no_key=True).get(
-        iteration_id=classification.iteration_id, kind=StageKind.REVIEW
-    )
-    if stage.status == StageStatus.SUCCEEDED:
-        raise Refused(CLOSED, "Change the verdict in the next iteration.")
-    Classification.objects.filter(pk=classification.pk).update(
-        person_verdict=verdict,
-        person=actor if verdict else None,
-        person_reason=reason,
-        person_at=timezone.now() if verdict else None,
-    )
-    audit.record(
-        actor=actor,
-        action="verdict.decide" if verdict else "verdict.take_back",
-        target=classification,
-        before=classification.person_verdict,
-        after=verdict,
-        reason=reason,
-    )
-    classification.refresh_from_db()
-
-
-@transaction.atomic
 def close_review(*, stage: Stage, actor: User) -> None:
-    """Let the iteration go on. With the policy `require` only once nothing is open."""
+    """Let the iteration go on and freeze its decisions. With the policy `require` only once nothing is open."""
     _close(stage, StageKind.REVIEW, actor, required=stage.iteration.experiment.settings.gates.review == "require")
+    Classification.objects.filter(iteration=stage.iteration_id, review_state__in=UNSETTLED).update(
+        review_state=ReviewState.CLOSED
+    )
+    ReviewLock.objects.filter(classification__iteration=stage.iteration_id).delete()
 
 
 @transaction.atomic

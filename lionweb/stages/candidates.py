@@ -21,7 +21,7 @@ from lionweb.models import Approval, Candidate, Instruction, Iteration, Lease, M
 from lionweb.services import leases
 from lionweb.stages import outcomes as common
 from lionweb.stages.answers import engine_instruction
-from lionweb.stages.classify import falls_in_sample
+from lionweb.stages.review_queue import falls_in_sample
 from lionweb.storable import storable
 
 

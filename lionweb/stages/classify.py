@@ -1,20 +1,18 @@
 """From reviews to verdicts: the last part of `judge`. No model in it; what people decide later stands beside it."""
 
-import hashlib
 from collections import defaultdict
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
-from distill.discrimination import UNSCORED, Judgement, judge
+from distill.discrimination import UNSCORED, judge
 from distill.fingerprints import student_fingerprint
 from distill.records import Review as EngineReview
-from distill.records import Verdict
-from distill.settings import ExperimentSettings
 from lionweb import pools_of
 from lionweb.models import Checkpoint, Classification, Instruction, MemberPool, Response, Review, Stage
 from lionweb.stages.likelihood_reviews import LikelihoodReviews
 from lionweb.stages.pairs import compared, teacher_responses
+from lionweb.stages.review_queue import queue_up, topics_queued
 from lionweb.stages.reviews import PairwiseReviews
 
 BATCH = 2000
@@ -23,12 +21,6 @@ BATCH = 2000
 def review_part(stage: Stage) -> PairwiseReviews | LikelihoodReviews:
     mode = stage.iteration.experiment.settings.referee.mode
     return LikelihoodReviews(stage) if mode == "likelihood" else PairwiseReviews(stage)
-
-
-def falls_in_sample(content_hash: str, seed: int, percent: float) -> bool:
-    """A fair and repeatable draw: by content, not by row or by time."""
-    digest = hashlib.sha256(f"{seed}/{content_hash}".encode()).digest()
-    return int.from_bytes(digest[:8]) / 2**64 < percent / 100
 
 
 class Classify:
@@ -56,6 +48,7 @@ class Classify:
         return instructions.filter(~Exists(done))
 
     def work(self) -> None:
+        self.topics = topics_queued(self.iteration)
         heldout = set(pools_of.heldout_set(self.iteration.experiment).values_list("pk", flat=True))
         for one in compared(self.iteration):
             todo = self._todo(one.checkpoint, one.instructions).order_by("pk")
@@ -73,6 +66,7 @@ class Classify:
         rows = [
             self._row(checkpoint, i, teachers.get(i.pk), students.get(i.pk), reviews, i.pk in heldout) for i in batch
         ]
+        queue_up(rows, self.settings, self.topics)
         Classification.objects.bulk_create(rows, ignore_conflicts=True)
 
     def _reviews(self, students: list[Response]) -> dict[tuple[int, int], list[EngineReview]]:
@@ -108,12 +102,4 @@ class Classify:
             gap=judged.gap,
             flipped=judged.flipped,
             referee_verdict=judged.verdict,
-            for_review=not is_heldout and _for_review(self.settings, instruction.content_hash, judged),
         )
-
-
-def _for_review(settings: ExperimentSettings, content_hash: str, judged: Judgement) -> bool:
-    policy = settings.gates.review
-    if policy == "require":
-        return judged.verdict != Verdict.EASY or judged.flipped
-    return policy == "sample" and falls_in_sample(content_hash, settings.seed, settings.gates.review_sample_percent)

@@ -9,14 +9,15 @@ from typing import Any
 
 from django.conf import settings as django_settings
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from distill.errors import DiskFull, TrainingError
 from distill.records import Finish, TrainingExample
 from distill.training_files import HELDOUT_FINISHES, trainable_finishes, write_examples
 from distill.training_job import TrainingJob
 from lionweb import pools_of
-from lionweb.models import Checkpoint, Instruction, MetricPoint, Stage
+from lionweb.corrections import corrections
+from lionweb.models import Checkpoint, Instruction, MetricPoint, Response, Stage
 from lionweb.services.transitions import log
 from lionweb.stages.answers import engine_instruction
 from lionweb.stages.pairs import teacher_responses
@@ -84,17 +85,18 @@ class Training:
         return str(django_settings.ARTIFACTS_DIR / last.path)
 
     def _train_rows(self) -> Iterator[TrainingExample]:
+        """The teacher's answers, and those of people where they know better."""
         pool = pools_of.train_pool(self.experiment, self.iteration.number)
-        return self._examples(pool, trainable_finishes(self.settings.training))
+        better = corrections(self.experiment, self.iteration.number)
+        taught = self._answers(pool, trainable_finishes(self.settings.training)).exclude(instruction__in=list(better))
+        by_people = Response.objects.filter(pk__in=[pk for pk in better.values() if pk], instruction__in=pool)
+        return _examples(Response.objects.filter(Q(pk__in=taught.values("pk")) | Q(pk__in=by_people.values("pk"))))
 
     def _heldout_rows(self) -> Iterator[TrainingExample]:
-        return self._examples(pools_of.heldout_set(self.experiment), HELDOUT_FINISHES)
+        return _examples(self._answers(pools_of.heldout_set(self.experiment), HELDOUT_FINISHES))
 
-    def _examples(self, pool: QuerySet[Instruction], finishes: Sequence[Finish]) -> Iterator[TrainingExample]:
-        """Sorted by content, so that the order of training does not depend on when an instruction was imported."""
-        usable = teacher_responses(self.iteration).filter(instruction__in=pool, finish__in=finishes).exclude(text="")
-        for row in usable.select_related("instruction").order_by("instruction__content_hash").iterator():
-            yield TrainingExample(engine_instruction(row.instruction), row.text, row.finish == Finish.STOP)
+    def _answers(self, pool: QuerySet[Instruction], finishes: Sequence[Finish]) -> QuerySet[Response]:
+        return teacher_responses(self.iteration).filter(instruction__in=pool, finish__in=finishes).exclude(text="")
 
     def on_event(self, event: dict[str, Any]) -> None:
         match event["event"]:
@@ -138,6 +140,12 @@ class Training:
         )
         if made:
             log(stage=self.stage, message=f"Saved {checkpoint} (sha256 {event['sha256'][:12]}).")
+
+
+def _examples(rows: QuerySet[Response]) -> Iterator[TrainingExample]:
+    """Sorted by content, so that the order of training does not depend on when an instruction was imported."""
+    for row in rows.select_related("instruction").order_by("instruction__content_hash").iterator():
+        yield TrainingExample(engine_instruction(row.instruction), row.text, row.finish == Finish.STOP)
 
 
 @contextmanager

@@ -3,9 +3,8 @@
 import pytest
 
 from distill.records import Instruction as Text
-from distill.records import Verdict
 from lionweb.models import Candidate, Instruction, MemberPool, MemberSource, StageKind, StageStatus
-from lionweb.services import gates
+from lionweb.services import reviews
 from tests import factories as make
 
 
@@ -138,9 +137,9 @@ class TestReviewsAndVerdicts:
         stage = make.stage_of(experiment.iterations.get(), StageKind.REVIEW)
         type(stage).objects.filter(pk=stage.pk).update(status=StageStatus.WAITING)
         item = one.classifications.get(pool="cache")
-        gates.decide_verdict(classification=item, actor=bob, verdict=Verdict.EASY, reason="Both are <fine>")
-        gates.decide_verdict(classification=item, actor=bob, verdict=None)
-        gates.decide_verdict(classification=item, actor=alice, verdict=Verdict.HARD)
+        reviews.decide(classification=item, person=bob, kind="easy", comment="Both are <fine>")
+        reviews.undo(person=bob)
+        reviews.decide(classification=item, person=alice, kind="hard")
 
         page = see(viewer, one)
 

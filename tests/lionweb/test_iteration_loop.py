@@ -19,7 +19,7 @@ from lionweb.models import (
     StageStatus,
 )
 from lionweb.selectors.outcome import outcome_of as outcome_json
-from lionweb.services import controls, gates
+from lionweb.services import controls, gates, reviews
 from lionweb.services.advance import advance, begin, sweep
 from lionweb.services.errors import Refused
 from tests.factories import make_experiment, make_pool
@@ -258,7 +258,7 @@ def test_the_review_gate_waits_for_people_and_their_verdict_decides(alice, bob):
     with pytest.raises(Refused, match="still open"):
         gates.close_review(stage=stage, actor=alice)
     for one in Classification.objects.filter(for_review=True):
-        gates.decide_verdict(classification=one, actor=bob, verdict="easy", reason="looks fine")
+        reviews.decide(classification=one, person=bob, kind="easy", comment="looks fine")
     gates.close_review(stage=stage, actor=alice)
     assert drive(experiment) is None
     assert set(Candidate.objects.values_list("difficulty", flat=True)) == {"easy"}
@@ -268,7 +268,7 @@ def test_a_verdict_after_the_gate_is_refused(alice, bob):
     experiment = launched(alice)
     drive(experiment)
     with pytest.raises(Refused, match="moved on"):
-        gates.decide_verdict(classification=Classification.objects.first(), actor=bob, verdict="hard")
+        reviews.decide(classification=Classification.objects.first(), person=bob, kind="hard")
 
 
 def test_the_approval_gate_keeps_rejected_ones_out_of_the_pools(alice, bob):
