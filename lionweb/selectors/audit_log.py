@@ -1,5 +1,6 @@
 """The audit log, newest first, by keys instead of offsets: page 10,000 costs what page 1 does."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime, time, timedelta
@@ -108,7 +109,17 @@ def exported(state: AuditState) -> Iterator[tuple[Any, ...]]:
     )  # fmt: skip
     for pk, at, actor, action, target_type, target_id, experiment, detail in rows.iterator(chunk_size=2000):
         said = sentence(action, detail)
-        yield pk, at.isoformat(), actor or "", action, said, target_type, target_id, experiment or "", detail
+        yield (
+            pk,
+            at.isoformat(),
+            actor or "",
+            action,
+            said,
+            target_type,
+            target_id,
+            experiment or "",
+            json.dumps(detail, ensure_ascii=False),
+        )
 
 
 EXPORT_HEADER = ("id", "at", "actor", "action", "sentence", "target_type", "target_id", "experiment", "detail")

@@ -23,7 +23,9 @@ def other(db):
 
 class TestWhoMay:
     def test_without_an_assignment_every_annotator_may(self, iteration, alice, bob, charlie, dora):
-        allowed = [person.username for person in (alice, bob, charlie, dora) if may_review(person, iteration.experiment)]
+        allowed = [
+            person.username for person in (alice, bob, charlie, dora) if may_review(person, iteration.experiment)
+        ]
 
         assert allowed == ["alice", "bob", "dora"]
 

@@ -83,7 +83,9 @@ class TestOneTimePassword:
     def test_a_wrong_old_or_a_weak_new_password_is_told(self, client, eve, old, new):
         person, password = eve
 
-        answer = client.post("/password/", {"old_password": old or password, "new_password1": new, "new_password2": new})
+        answer = client.post(
+            "/password/", {"old_password": old or password, "new_password1": new, "new_password2": new}
+        )
 
         assert answer.status_code == 422
         assert reread(person).password_is_temporary
@@ -239,7 +241,9 @@ class TestList:
         for person in (charlie, bob, alice, dora):
             client.force_login(person)
             page = client.get("/workers/").content.decode()
-            seen[person.username] = [word for word in ("My reviews", "People", "Audit") if f"<span>{word}</span>" in page]
+            seen[person.username] = [
+                word for word in ("My reviews", "People", "Audit") if f"<span>{word}</span>" in page
+            ]
 
         assert seen == {
             "charlie": [],
