@@ -23,6 +23,7 @@ from lionweb.models import (
 MOST_ENTRIES = 200
 DECIDED = ("verdict.decide", "verdict.take_back", "conflict.resolve")
 """Audited beside Decision rows, which say more."""
+DELETED, EDITED = "instruction.delete", "instruction.edit"
 GATES_CLOSED = tuple(f"gate.{kind}.close" for kind in (StageKind.REVIEW, StageKind.APPROVE))
 
 
@@ -97,7 +98,8 @@ def _edits(instruction: Instruction) -> list[HistoryEntry]:
         )
         for one in instruction.edits.select_related("edited_by")[:MOST_ENTRIES]
     ]
-    if instruction.deleted_at:
+    audited = AuditEvent.objects.filter(target_type="instruction", target_id=str(instruction.pk), action=DELETED)
+    if instruction.deleted_at and not audited.exists():  # by a change of many at once
         who = instruction.deleted_by.username if instruction.deleted_by else ""
         found.append(HistoryEntry(instruction.deleted_at, who, "deleted it"))
     return found
@@ -121,7 +123,8 @@ def _audited(instruction: Instruction, judged: Iterable[Classification]) -> list
         wanted |= narrowed & Q(action__in=GATES_CLOSED) if name == "stage" else narrowed
     known = _with_decisions(items)
     rows = AuditEvent.objects.filter(wanted).select_related("actor", "experiment").order_by("-id")[:MOST_ENTRIES]
-    return [_event(row, items) for row in rows if row.action not in DECIDED or row.target_id not in known]
+    rest = (row for row in rows if row.action != EDITED and (row.action not in DECIDED or row.target_id not in known))
+    return [_event(row, items) for row in rest]
 
 
 def _with_decisions(items: Iterable[str]) -> set[str]:

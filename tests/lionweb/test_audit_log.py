@@ -210,7 +210,7 @@ class TestSentences:
 
     def test_a_missing_detail_is_a_gap_and_an_unknown_action_is_spelt_out(self):
         assert sentence("experiment.launch", {}) == "launched … iterations"
-        assert sentence("bulk.undo_all", {}) == "bulk: undo all"
+        assert sentence("garden.water_all", {}) == "garden: water all"
 
     def test_the_detail_is_no_format_and_no_markup(self, researcher, alice):
         event(alice, "experiment.create", detail={"name": "<script>x</script> {0.__class__}"})

@@ -87,6 +87,21 @@ def test_edits_and_deletion(db, alice):
     assert lines(new) == [f"alice: wrote it as an edit of instruction {old.pk}"]
 
 
+def test_what_was_audited_is_told_once(db, alice, bob):
+    (old,) = make.make_instructions(1)
+    Instruction.objects.create(text="Better.", content_hash="f" * 64, edited_from=old, edited_by=alice)
+    audit.record(actor=alice, action="instruction.edit", target=old, into=7)
+    audit.record(actor=bob, action="instruction.delete", target=old)
+    audit.record(actor=bob, action="instruction.restore", target=old)
+    audit.record(actor=alice, action="instruction.delete", target=old)
+    Instruction.objects.filter(pk=old.pk).update(deleted_at=timezone.now(), deleted_by=alice)
+    old.refresh_from_db()
+
+    assert [line.split(" an ")[0].split(" it ")[0] for line in lines(old)[1:]] == [
+        "alice: edited", "bob: deleted", "bob: restored", "alice: deleted",
+    ]  # fmt: skip
+
+
 def test_audited_events_of_it_and_of_the_gates_it_passed(iteration, item, alice, bob):
     audit.record(actor=alice, action="instruction.restore", target=item.instruction, reason="By mistake.")
     audit.record(actor=bob, action="experiment.pause", target=iteration.experiment)
@@ -95,7 +110,7 @@ def test_audited_events_of_it_and_of_the_gates_it_passed(iteration, item, alice,
     found = history_of(item.instruction)
 
     assert [(one.what, one.said) for one in found[1:]] == [
-        ("instruction: restore", "By mistake."),
+        ("restored an instruction", "By mistake."),
         ("closed the review gate with 8 open", ""),
     ]
     assert found[-1].where == "Small student"
@@ -111,7 +126,7 @@ def test_approval_of_a_generated_instruction(iteration, alice):
 def test_the_number_of_queries_is_fixed(iteration, item, bob, eve, django_assert_max_num_queries):
     review.disagree(item, bob, eve)
 
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(10):
         history_of(item.instruction)
 
 
