@@ -22,19 +22,19 @@ _OPINIONS = """
         FROM lionweb_decision decision JOIN lionweb_classification item ON item.id = decision.classification_id
         WHERE item.iteration_id = %s AND decision.kind = ANY(%s)
           AND decision.undone_at IS NULL AND NOT decision.is_resolution
-    ), pattern AS (
+    )
+"""
+_PATTERNS = f"""{_OPINIONS}, pattern AS (
         SELECT classification_id, array_agg(kind::text ORDER BY kind) AS kinds
         FROM opinion GROUP BY classification_id HAVING count(*) >= 2
     )
-"""
-_PATTERNS = f"""{_OPINIONS}
     SELECT opinion.person_id, opinion.kind, pattern.kinds, count(*)
     FROM opinion JOIN pattern USING (classification_id) GROUP BY 1, 2, 3
 """
 _PAIRS = f"""{_OPINIONS}
     SELECT one.person_id, other.person_id, one.kind, other.kind, count(*)
     FROM opinion one JOIN opinion other USING (classification_id)
-    WHERE one.person_id < other.person_id AND classification_id IN (SELECT classification_id FROM pattern)
+    WHERE one.person_id < other.person_id
     GROUP BY 1, 2, 3, 4
 """
 Pattern = tuple[str, ...]
