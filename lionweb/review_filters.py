@@ -15,6 +15,8 @@ SHOWN: dict[str, Q] = {
     "all": Q(),
 }
 """By the word in the address: a state, every open state, or all."""
+TELLING = (ReviewState.CONFIRMED.value, ReviewState.OVERRIDDEN.value)
+"""States that give away what the referee said."""
 VERDICTS = tuple(v.value for v in Verdict)
 LONGEST = 200
 
@@ -51,6 +53,10 @@ class ReviewFilters:
 EVERYTHING = ReviewFilters()
 
 
+def states_shown(*, blind: bool) -> tuple[str, ...]:
+    return tuple(name for name in SHOWN if not blind or name not in TELLING)
+
+
 def filters_of(query: Mapping[str, str], *, blind: bool = False) -> ReviewFilters:
     """Unknown words count as none. Where the referee is hidden, its verdict cannot be asked for either."""
 
@@ -61,7 +67,7 @@ def filters_of(query: Mapping[str, str], *, blind: bool = False) -> ReviewFilter
         return query.get(name, "").replace("\0", "").strip()[:LONGEST]
 
     return ReviewFilters(
-        show=query.get("show", "open") if query.get("show", "open") in SHOWN else "open",
+        show=word("show", states_shown(blind=blind)) or "open",
         verdict="" if blind else word("verdict", VERDICTS),
         decision=word("decision", tuple(sorted(OPINIONS))),
         only="" if blind else word("only", ("flipped", "audit")),

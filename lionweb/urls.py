@@ -9,4 +9,5 @@ urlpatterns = [
     path("", include("lionweb.urls_experiments")),
     path("", include("lionweb.urls_pools")),
     path("", include("lionweb.urls_people")),
+    path("", include("lionweb.urls_review")),
 ]

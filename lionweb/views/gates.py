@@ -10,28 +10,16 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_POST
 
 from distill.errors import DistillError
-from distill.records import Verdict
-from lionweb.models import Candidate, Classification, Role, Stage, StageKind
+from lionweb.models import Candidate, Role, Stage, StageKind
 from lionweb.permissions import needs, signed_in
 from lionweb.selectors.gates import (
     APPROVALS,
-    SHOWN,
     GatePage,
     approval_item,
     approval_page,
     gate_stage,
-    review_item,
-    review_page,
 )
 from lionweb.services import gates
-
-LONGEST_REASON = 2000
-
-
-@require_GET
-def review(request: HttpRequest, pk: int, number: int) -> HttpResponse:
-    page = review_page(_stage(pk, number, StageKind.REVIEW), _chosen(request, SHOWN), _page_number(request))
-    return render(request, "gates/review.html", _shown(request, page))
 
 
 @require_GET
@@ -47,34 +35,6 @@ def gate_of_stage(request: HttpRequest, pk: int) -> HttpResponse:
     if stage.kind not in pages:
         raise Http404("This stage is no gate.")
     return redirect(pages[StageKind(stage.kind)], stage.iteration.experiment_id, stage.iteration.number)
-
-
-@needs(Role.ANNOTATOR)
-@require_POST
-def decide_verdict(request: HttpRequest, pk: int) -> HttpResponse:
-    """Field `verdict`: hard, easy, unscored, `confirm` for the referee's, or empty to take a decision back."""
-    try:
-        item = review_item(pk)
-    except Classification.DoesNotExist as error:
-        raise Http404("There is no such item.") from error
-    word, reason = request.POST.get("verdict", ""), request.POST.get("reason", "").replace("\0", "").strip()
-    if word == "confirm":
-        word = item.referee_verdict
-    if word and word not in list(Verdict):
-        raise BadRequest("verdict must be hard, easy, unscored, confirm or empty.")
-    verdict = Verdict(word) if word else None
-    failure = _try(
-        lambda: gates.decide_verdict(
-            classification=item, actor=signed_in(request), verdict=verdict, reason=reason[:LONGEST_REASON]
-        )
-    )
-    there = reverse("review-gate", args=[item.iteration.experiment_id, item.iteration.number])
-    stage = gate_stage(item.iteration.experiment_id, item.iteration.number, StageKind.REVIEW)
-    if not request.headers.get("HX-Request"):
-        return _back(request, there, failure, f"item-{pk}")
-    page = review_page(stage, "all", 1)
-    shown = _shown(request, page) | {"item": review_item(pk), "failure": failure, "with_summary": True}
-    return render(request, "gates/_review_item.html", shown)
 
 
 @needs(Role.ANNOTATOR)
@@ -98,13 +58,6 @@ def decide_approval(request: HttpRequest, pk: int) -> HttpResponse:
         raise Http404("This candidate waits for nobody.") from error
     shown = _shown(request, approval_page(stage, "all", 1)) | {"item": item, "failure": failure, "with_summary": True}
     return render(request, "gates/_approval_item.html", shown)
-
-
-@needs(Role.RESEARCHER)
-@require_POST
-def close_review(request: HttpRequest, pk: int, number: int) -> HttpResponse:
-    stage = _stage(pk, number, StageKind.REVIEW)
-    return _close(request, stage, "review-gate", lambda: gates.close_review(stage=stage, actor=signed_in(request)))
 
 
 @needs(Role.RESEARCHER)
@@ -159,7 +112,6 @@ def _shown(request: HttpRequest, page: GatePage) -> dict[str, Any]:
         "stage": page.stage,
         "iteration": page.stage.iteration,
         "experiment": page.stage.iteration.experiment,
-        "tau": page.stage.iteration.experiment.settings.referee.tau,
         "may_decide": person.may(Role.ANNOTATOR) and not page.is_closed,
         "may_close": person.may(Role.RESEARCHER) and page.stage.status == "waiting",
         "back": request.POST.get("next") or request.get_full_path(),

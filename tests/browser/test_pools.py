@@ -16,11 +16,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 @pytest.fixture
 def experiment(alice):
-    """One iteration that waits at both gates."""
+    """One iteration that waits at the approval gate."""
     settings = replace(make.SMALL, gates=GateSettings(review="sample", approval="sample"))
     made = make.make_experiment(alice, pool=make.make_pool(rows=60), settings=settings)
     iteration = make.finish_iteration(made)
-    iteration.classifications.filter(pool="cache").exclude(referee_verdict="easy").update(for_review=True)
     iteration.stages.filter(kind__in=(StageKind.REVIEW, StageKind.APPROVE)).update(status=StageStatus.WAITING)
     Membership.objects.filter(experiment=made, since=2).update(approval=Approval.PENDING)
     return made
@@ -138,23 +137,6 @@ def test_one_instruction(sign_in, charlie, experiment, shoot):
 
     assert "The first answer is more complete." in page.inner_text(".raw >> nth=0")
     shoot(page, "instruction")
-
-
-def test_the_review_gate_is_worked_through(sign_in, bob, experiment, shoot):
-    page = sign_in(bob)
-    page.goto(f"/experiments/{experiment.pk}/iterations/1/review/")
-    shoot(page, "review")
-
-    first = page.locator(".gate-item").first
-    first.locator("[name=reason]").fill("Both are wrong")
-    first.locator("button[value=easy]").click()
-    page.wait_for_selector(".gate-decided")
-
-    assert "10 of 11 still open" in page.inner_text("#gate-summary")
-    assert "bob overruled the referee: easy" in " ".join(page.locator(".gate-said").first.inner_text().split())
-    page.locator(".gate-decided button", has_text="Take back").click()
-    page.wait_for_selector(".gate-decided", state="detached")
-    assert "11 of 11 still open" in page.inner_text("#gate-summary")
 
 
 def test_the_approval_gate_is_worked_through(sign_in, alice, experiment, shoot):
