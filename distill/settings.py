@@ -224,6 +224,12 @@ class GateSettings:
         low=0,
         high=100,
     )
+    review_stop_percent: float = setting(
+        5.0,
+        "Share of wrong verdicts that may stay: once people have shown that there are fewer, the page says to stop.",
+        low=0,
+        high=100,
+    )
     reviewers_per_item: int = setting(1, "People who must decide on each item.", low=1, high=9)
     blind_review: bool = setting(False, "Hide the referee's verdict and which answer is the teacher's.")
     approval: str = setting(

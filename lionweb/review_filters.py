@@ -7,7 +7,7 @@ from django.contrib.postgres.search import SearchQuery
 from django.db.models import Q
 
 from distill.records import Verdict
-from lionweb.models import OPEN_STATES, ReviewState
+from lionweb.models import OPEN_STATES, OPINIONS, ReviewState
 
 SHOWN: dict[str, Q] = {
     "open": Q(review_state__in=OPEN_STATES),
@@ -25,6 +25,7 @@ LONGEST = 200
 class ReviewFilters:
     show: str = "open"
     verdict: str = ""  # the referee's
+    decision: str = ""  # what people decided
     only: str = ""  # flipped or audit
     category: str = ""
     q: str = ""
@@ -34,6 +35,8 @@ class ReviewFilters:
         found = Q()
         if self.verdict:
             found &= Q(referee_verdict=self.verdict)
+        if self.decision:
+            found &= Q(person_kind=self.decision)
         if self.only:
             found &= Q(flipped=True) if self.only == "flipped" else Q(audit_slice=True)
         if self.category:
@@ -66,6 +69,7 @@ def filters_of(query: Mapping[str, str], *, blind: bool = False) -> ReviewFilter
     return ReviewFilters(
         show=word("show", states_shown(blind=blind)) or "open",
         verdict="" if blind else word("verdict", VERDICTS),
+        decision=word("decision", tuple(sorted(OPINIONS))),
         only="" if blind else word("only", ("flipped", "audit")),
         category=text("category"),
         q=text("q"),

@@ -31,6 +31,12 @@ def charlie(db):
     return _person("charlie", "viewer")
 
 
+@pytest.fixture
+def dora(db):
+    """An admin."""
+    return _person("dora", "admin")
+
+
 def _person(name, role):
     from lionweb.models import User  # the models need Django, which is set up after this file is read
 

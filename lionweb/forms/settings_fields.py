@@ -58,6 +58,7 @@ LABELS = {
     "approval": "Approval gate",
     "review_sample_percent": "Review sample (%)",
     "approval_sample_percent": "Approval sample (%)",
+    "review_stop_percent": "Wrong verdicts accepted (%)",
     "train_on_cut": "Train on cut answers",
     "save_every_steps": "Resume point every (steps)",
 }

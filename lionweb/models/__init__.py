@@ -1,5 +1,6 @@
 """The data model. Status changes go through services/transitions.py, every other write through a service."""
 
+from lionweb.models.assignment import Assignment
 from lionweb.models.endpoint import Endpoint, EndpointSource
 from lionweb.models.experiment import Approval, Experiment, Iteration, MemberPool, Membership, MemberSource
 from lionweb.models.instruction import Instruction, Pool, PoolEntry, PoolKind
@@ -41,6 +42,7 @@ __all__ = [
     "ENDED",
     "GATES",
     "Approval",
+    "Assignment",
     "AuditEvent",
     "AuthorKind",
     "Candidate",

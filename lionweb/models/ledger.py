@@ -31,11 +31,19 @@ class AuditEvent(models.Model):
     """One write by a person or by the system."""
 
     at = models.DateTimeField(auto_now_add=True)
-    actor = models.ForeignKey("User", models.SET_NULL, null=True, related_name="+")
+    actor = models.ForeignKey("User", models.SET_NULL, null=True, related_name="+", db_index=False)
     action = models.CharField(max_length=60)
     target_type = models.CharField(max_length=40)
     target_id = models.CharField(max_length=40)
+    # Where it is known; without an index of its own, as the one below begins with it.
+    experiment = models.ForeignKey("Experiment", models.SET_NULL, null=True, related_name="+", db_index=False)
     detail = models.JSONField(default=dict)
 
     class Meta:
-        indexes = [models.Index(fields=["target_type", "target_id", "id"], name="audit_of_target")]
+        indexes = [
+            models.Index(fields=["target_type", "target_id", "id"], name="audit_of_target"),
+            models.Index(fields=["at", "id"], name="audit_by_time"),
+            models.Index(fields=["actor", "at", "id"], name="audit_of_actor"),
+            models.Index(fields=["action", "at", "id"], name="audit_of_action"),
+            models.Index(fields=["experiment", "at", "id"], name="audit_of_experiment"),
+        ]

@@ -132,6 +132,18 @@ class Classification(models.Model):
                 name="classified_by_state",
                 condition=models.Q(for_review=True),
             ),
+            models.Index(
+                fields=["iteration"],
+                include=["referee_verdict", "person_kind"],
+                name="classified_audit_slice",
+                condition=models.Q(audit_slice=True),
+            ),
+            models.Index(
+                fields=["iteration"],
+                include=["referee_verdict", "person_kind"],
+                name="classified_by_people",
+                condition=~models.Q(person_kind=""),
+            ),
         ]
 
 

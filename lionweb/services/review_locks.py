@@ -24,6 +24,7 @@ from lionweb.models import (
     User,
 )
 from lionweb.review_filters import EVERYTHING, ReviewFilters
+from lionweb.services.assignments import check_assigned
 from lionweb.services.errors import Refused
 
 
@@ -44,6 +45,7 @@ def take_next(
     The item they have open comes first, unless `after` says to go on from a place in the queue.
     """
     hold_person(person)
+    check_assigned(person, iteration.experiment_id)
     item = None if after else _still_open(iteration, person, filters)
     item = item or _first_free(_waiting(iteration, person, filters), person, after)
     if item:
@@ -55,6 +57,7 @@ def take_next(
 def take(*, classification: Classification, person: User) -> ReviewLock:
     """Raises HeldByOthers, with names and times, where enough people are on it already."""
     hold_person(person)
+    check_assigned(person, classification.iteration.experiment_id)
     item = Classification.objects.select_for_update(no_key=True).get(pk=classification.pk)
     check_room(item, person)
     return _lock(item, person)
@@ -79,7 +82,7 @@ def hold_item(*, classification: Classification, person: User) -> Classification
     """The item as it is now, locked for a change by this person until the transaction ends.
 
     Raises:
-        Refused: the iteration has moved on, or the item or its instruction was deleted meanwhile.
+        Refused: the iteration has moved on, the item or its instruction was deleted meanwhile, or others are assigned.
     """
     hold_person(person)
     _hold_gate(classification)
@@ -87,6 +90,7 @@ def hold_item(*, classification: Classification, person: User) -> Classification
     item = rows.select_related("instruction__deleted_by", "iteration").filter(pk=classification.pk).first()
     if item is None:
         raise Refused("This item is no longer there: it was deleted meanwhile.", "Go on to the next one.")
+    check_assigned(person, item.iteration.experiment_id)
     if item.instruction.deleted_at:
         who = item.instruction.deleted_by or "somebody"
         raise Refused(f"This instruction was deleted by {who} meanwhile.", "Go on to the next one.")

@@ -82,7 +82,7 @@ def decide(
         Refused: closed, deleted, open at another person's, or a text that is too long. Nothing was changed.
     """
     kind = DecisionKind(kind)
-    said = _checked(comment, corrected, seconds)
+    said = checked(comment, corrected, seconds)
     item = hold_item(classification=classification, person=person)
     before = own_decision(item, person)
     if seen is not None and seen != version(item, before):
@@ -118,7 +118,7 @@ def undo(*, person: User, iteration: Iteration | None = None, decision: Decision
     return item
 
 
-def _checked(comment: str, corrected: str, seconds: float | None) -> Said:
+def checked(comment: str, corrected: str, seconds: float | None) -> Said:
     comment, corrected = storable(comment).strip(), storable(corrected).strip()
     for text, most, name in ((comment, LONGEST_COMMENT, "comment"), (corrected, LONGEST_ANSWER, "answer")):
         if len(text) > most:
@@ -146,12 +146,12 @@ def _replace(item: Classification, person: User, kind: DecisionKind, said: Said,
         person=person,
         kind=kind,
         comment=said.comment,
-        corrected_response=_answer(item, person, said.corrected),
+        corrected_response=own_answer(item, person, said.corrected),
         seconds=said.seconds,
     )
 
 
-def _answer(item: Classification, person: User, text: str) -> Response | None:
+def own_answer(item: Classification, person: User, text: str) -> Response | None:
     """The person's own answer as a response of theirs; what the teacher said word for word is none."""
     if not text or (item.teacher_response and item.teacher_response.text.strip() == text):
         return None

@@ -8,6 +8,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from lionweb.icons import ICONS
+from lionweb.models import Role
 
 register = template.Library()
 
@@ -16,7 +17,12 @@ SECTIONS = (
     ("pools", "Pools", "stack", ("/pools", "/instructions")),
     ("endpoints", "Endpoints", "plug", ("/endpoints",)),
     ("workers", "Workers", "cpu", ("/workers",)),
+    ("my-reviews", "My reviews", "check-circle", ("/my-reviews",)),
+    ("people", "People", "person", ("/people",)),
+    ("audit", "Audit", "list", ("/audit",)),
 )
+LEAST_ROLES = {"my-reviews": Role.ANNOTATOR, "people": Role.ADMIN, "audit": Role.RESEARCHER}
+"""Sections that are shown only to those who may see their pages."""
 
 
 @register.simple_tag
@@ -55,6 +61,8 @@ def topnav(context: template.Context) -> SafeString:
     path = context["request"].path
     links = []
     for name, title, symbol, starts in SECTIONS:
+        if name in LEAST_ROLES and not context["user"].may(LEAST_ROLES[name]):
+            continue
         try:
             url = reverse(name)
         except NoReverseMatch:  # an installation may leave a section out

@@ -1,0 +1,143 @@
+"""All that happened to one instruction, in order, without giving opinions away."""
+
+import pytest
+from django.template.loader import render_to_string
+from django.utils import timezone
+
+from lionweb.models import DecisionKind, Instruction, StageKind
+from lionweb.selectors.history import history_of
+from lionweb.services import audit, gates
+from lionweb.services.conflicts import live_opinions, resolve, version_of
+from lionweb.services.reviews import undo
+from tests import factories as make
+from tests import review_factories as review
+
+
+@pytest.fixture
+def eve(db):
+    return review.annotators("eve")[0]
+
+
+@pytest.fixture
+def iteration(alice):
+    return review.waiting_iteration(alice, reviewers_per_item=2)
+
+
+@pytest.fixture
+def item(iteration):
+    return review.items_of(iteration)[0]
+
+
+def lines(instruction, reader=None):
+    return [f"{one.who}: {one.what}" for one in history_of(instruction, reader)]
+
+
+def test_decisions_those_taken_back_and_the_resolution_in_order(item, alice, bob, eve):
+    undo(person=bob, decision=review.say(item, bob, "easy"))
+    review.disagree(item, bob, eve)
+    resolve(classification=item, person=alice, kind=DecisionKind.EASY, seen=version_of(live_opinions(item)))
+
+    assert lines(item.instruction) == [
+        ": It was stored.",
+        "bob: decided easy",
+        "bob: took back: easy",
+        "bob: decided hard",
+        "eve: decided easy",
+        "alice: resolved the conflict as easy",
+    ]
+    undone = [one.what for one in history_of(item.instruction) if one.is_undone]
+    assert undone == ["decided easy"]
+
+
+def test_comments_corrections_flags_and_skips(item, bob, eve):
+    review.say(item, bob, "flag", comment="Please look.")
+    review.say(item, eve, "teacher_wrong", comment="Wrong year.", corrected="In 1969.")
+
+    found = history_of(item.instruction)
+
+    assert [(one.what, one.said) for one in found[1:]] == [
+        ("asked for a second opinion", "Please look."),
+        ("decided teacher is wrong, with a corrected answer", "Wrong year."),
+    ]
+    assert found[1].where == "Small student, iteration 1"
+
+
+def test_opinions_of_others_on_an_open_item_wait_until_one_has_decided(item, bob, eve):
+    review.say(item, bob, "hard", comment="Clearly hard.")
+
+    assert lines(item.instruction, reader=eve) == [": It was stored."]
+    assert "bob: decided hard" in lines(item.instruction, reader=bob)
+    review.say(item, eve, "hard")
+    assert "bob: decided hard" in lines(item.instruction, reader=eve)
+
+
+def test_a_settled_item_is_open_to_everyone(iteration, item, bob, eve, charlie):
+    review.disagree(item, bob, eve, ("hard", "hard"))
+
+    assert "bob: decided hard" in lines(item.instruction, reader=charlie)
+
+
+def test_edits_and_deletion(db, alice):
+    (old,) = make.make_instructions(1)
+    new = Instruction.objects.create(text="Better.", content_hash="f" * 64, edited_from=old, edited_by=alice)
+    Instruction.objects.filter(pk=old.pk).update(deleted_at=timezone.now(), deleted_by=alice)
+    old.refresh_from_db()
+
+    assert lines(old)[1:] == [f"alice: edited it into instruction {new.pk}", "alice: deleted it"]
+    assert lines(new) == [f"alice: wrote it as an edit of instruction {old.pk}"]
+
+
+def test_what_was_audited_is_told_once(db, alice, bob):
+    (old,) = make.make_instructions(1)
+    Instruction.objects.create(text="Better.", content_hash="f" * 64, edited_from=old, edited_by=alice)
+    audit.record(actor=alice, action="instruction.edit", target=old, into=7)
+    audit.record(actor=bob, action="instruction.delete", target=old)
+    audit.record(actor=bob, action="instruction.restore", target=old)
+    audit.record(actor=alice, action="instruction.delete", target=old)
+    Instruction.objects.filter(pk=old.pk).update(deleted_at=timezone.now(), deleted_by=alice)
+    old.refresh_from_db()
+
+    assert [line.split(" an ")[0].split(" it ")[0] for line in lines(old)[1:]] == [
+        "alice: edited", "bob: deleted", "bob: restored", "alice: deleted",
+    ]  # fmt: skip
+
+
+def test_audited_events_of_it_and_of_the_gates_it_passed(iteration, item, alice, bob):
+    audit.record(actor=alice, action="instruction.restore", target=item.instruction, reason="By mistake.")
+    audit.record(actor=bob, action="experiment.pause", target=iteration.experiment)
+    gates.close_review(stage=iteration.stages.get(kind=StageKind.REVIEW), actor=alice)
+
+    found = history_of(item.instruction)
+
+    assert [(one.what, one.said) for one in found[1:]] == [
+        ("restored an instruction", "By mistake."),
+        ("closed the review gate with 8 open", ""),
+    ]
+    assert found[-1].where == "Small student"
+
+
+def test_approval_of_a_generated_instruction(iteration, alice):
+    (new,) = make.add_candidates(iteration, make.make_instructions(2), accepted=1, rejected={})
+    audit.record(actor=alice, action="approval.approved", target=new.candidates.get())
+
+    assert lines(new)[1:] == ["alice: approved a generated instruction"]
+
+
+def test_the_number_of_queries_is_fixed(iteration, item, bob, eve, django_assert_max_num_queries):
+    review.disagree(item, bob, eve)
+
+    with django_assert_max_num_queries(10):
+        history_of(item.instruction)
+
+
+def test_the_fragment_escapes_what_people_wrote(item, bob):
+    review.say(item, bob, "hard", comment="<script>x</script>")
+
+    page = render_to_string("history/_item.html", {"history": history_of(item.instruction)})
+
+    assert "&lt;script&gt;x" in page
+    assert "<bdi>bob</bdi>" in page
+
+
+def test_the_fragment_of_nothing(db):
+    assert "Nothing has happened to it yet." in render_to_string("history/_item.html", {"history": ()})
