@@ -62,7 +62,9 @@ class Neighbourhood:
         standing = set(self._new.values_list("instruction", flat=True))
         missing = standing - self._pools.keys()
         rows = self._new.filter(instruction__in=missing) if missing else self._new.none()
-        for pk, text, given in rows.order_by("pk").values_list("instruction", "instruction__text", "instruction__input"):
+        for pk, text, given in rows.order_by("pk").values_list(
+            "instruction", "instruction__text", "instruction__input"
+        ):
             self._add(pk, NEW, Text(text, given).prompt)
         return standing
 

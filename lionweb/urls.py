@@ -8,4 +8,5 @@ urlpatterns = [
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
     path("", include("lionweb.urls_experiments")),
     path("", include("lionweb.urls_pools")),
+    path("", include("lionweb.urls_approvals")),
 ]

@@ -86,6 +86,4 @@ class LeakScan(models.Model):
                 name="leak_scan_of_a_pool_or_a_set",
             )
         ]
-        indexes = [
-            models.Index(fields=["id"], name="leak_scan_open", condition=models.Q(finished_at__isnull=True))
-        ]
+        indexes = [models.Index(fields=["id"], name="leak_scan_open", condition=models.Q(finished_at__isnull=True))]

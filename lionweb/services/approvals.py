@@ -26,7 +26,15 @@ from lionweb.services.transitions import transition
 
 CLOSED = "This iteration has moved on, so its decisions are closed."
 LONGEST_TEXT = 2000
-RESTORED = ("approval", "decided_by_id", "rejected_reason", "rejected_text", "action_id", "instruction_id", "similarity")
+RESTORED = (
+    "approval",
+    "decided_by_id",
+    "rejected_reason",
+    "rejected_text",
+    "action_id",
+    "instruction_id",
+    "similarity",
+)
 
 
 class Stale(Refused):
@@ -119,7 +127,7 @@ def undo(*, stage: Stage, actor: User) -> ApprovalAction:
     if last is None:
         raise Refused("You have nothing to undo here.", "What others decided since stays theirs.")
     rows = members(gate).filter(action=last)
-    if last.kind == ApprovalKind.KEEP:
+    if last.kind == ApprovalKind.KEEP and last.candidate_id:
         rows.delete()
         Candidate.objects.filter(pk=last.candidate_id).update(instruction=None)
     elif last.candidate_id:
@@ -127,7 +135,9 @@ def undo(*, stage: Stage, actor: User) -> ApprovalAction:
     else:
         _reopen(gate, rows, last.before["actions"])
     ApprovalAction.objects.filter(pk=last.pk).update(undone_at=timezone.now())
-    audit.record(actor=actor, action="approval.undo", target=last.candidate or stage, undone=last.kind, count=last.count)
+    audit.record(
+        actor=actor, action="approval.undo", target=last.candidate or stage, undone=last.kind, count=last.count
+    )
     return last
 
 

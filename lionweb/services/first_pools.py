@@ -19,7 +19,9 @@ def first_pools(*, experiment: Experiment) -> None:
     settings = experiment.settings
     if leaks.blocks(experiment):
         leak_scans.finish(pool=experiment.pool)
-    drawn = draw(_entries(experiment.pool_id, unleaked=leaks.blocks(experiment)), heldout, settings.pools, settings.seed)
+    drawn = draw(
+        _entries(experiment.pool_id, unleaked=leaks.blocks(experiment)), heldout, settings.pools, settings.seed
+    )
     _add(experiment, MemberPool.HELDOUT, drawn.heldout)
     _add(experiment, MemberPool.TRAIN, drawn.train)
     _add(experiment, MemberPool.CACHE, drawn.cache)

@@ -1,11 +1,10 @@
-"""Decisions of people at the two gates."""
+"""Decisions of people at the review gate."""
 
 from django.db import transaction
-from django.db.models import QuerySet
 from django.utils import timezone
 
 from distill.records import Verdict
-from lionweb.models import Approval, Candidate, Classification, Membership, Stage, StageKind, StageStatus, User
+from lionweb.models import Classification, Stage, StageKind, StageStatus, User
 from lionweb.services import audit
 from lionweb.services.advance import advance, open_decisions
 from lionweb.services.errors import Refused
@@ -47,45 +46,6 @@ def decide_verdict(*, classification: Classification, actor: User, verdict: Verd
 def close_review(*, stage: Stage, actor: User) -> None:
     """Let the iteration go on. With the policy `require` only once nothing is open."""
     _close(stage, StageKind.REVIEW, actor, required=stage.iteration.experiment.settings.gates.review == "require")
-
-
-@transaction.atomic
-def decide_approval(*, candidate: Candidate, actor: User, approve: bool) -> None:
-    stage = Stage.objects.select_for_update(no_key=True).get(
-        iteration_id=candidate.iteration_id, kind=StageKind.APPROVE
-    )
-    if stage.status == StageStatus.SUCCEEDED:
-        raise Refused(CLOSED, "Remove the instruction from a later pool instead.")
-    approval = Approval.APPROVED if approve else Approval.REJECTED
-    changed = (
-        _members(stage)
-        .filter(instruction=candidate.instruction)
-        .update(approval=approval, decided_by=actor, decided_at=timezone.now())
-    )
-    if not changed:
-        raise Refused("This candidate was not accepted, so there is nothing to approve.")
-    audit.record(actor=actor, action=f"approval.{approval}", target=candidate)
-
-
-@transaction.atomic
-def approve_all(*, stage: Stage, actor: User) -> int:
-    """Approve everything still open; returns how many instructions."""
-    pending = _members(stage).filter(approval=Approval.PENDING)
-    count = pending.values("instruction").distinct().count()
-    pending.update(approval=Approval.APPROVED, decided_by=actor, decided_at=timezone.now())
-    audit.record(actor=actor, action="approval.all", target=stage, count=count)
-    return count
-
-
-@transaction.atomic
-def close_approval(*, stage: Stage, actor: User) -> None:
-    """Let the iteration end. What nobody decided stays out of the pools."""
-    required = stage.iteration.experiment.settings.gates.approval == "require"
-    _close(stage, StageKind.APPROVE, actor, required=required)
-
-
-def _members(stage: Stage) -> QuerySet[Membership]:
-    return Membership.objects.filter(experiment=stage.iteration.experiment, since=stage.iteration.number + 1)
 
 
 def _close(stage: Stage, kind: StageKind, actor: User, *, required: bool) -> None:

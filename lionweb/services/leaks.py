@@ -36,9 +36,7 @@ def check(*, instructions: Iterable[Instruction], only: EvaluationSet | None = N
         return {}
     found = known.check_many([Text(row.text, row.input).prompt for row in rows])
     hits = {
-        row.pk: [
-            LeakHit(instruction_id=row.pk, item_id=leak.item, kind=leak.kind, score=leak.score) for leak in leaks
-        ]
+        row.pk: [LeakHit(instruction_id=row.pk, item_id=leak.item, kind=leak.kind, score=leak.score) for leak in leaks]
         for row, leaks in zip(rows, found, strict=True)
         if leaks
     }

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from distill.generator import parse_instruction
 from distill.leaks import Leak
 from distill.records import Instruction as Text
 from lionweb import pools_of
@@ -75,9 +76,7 @@ def edit(
     )
     _note_neighbours(candidate, new, found)
     leaks.check(instructions=[new])
-    audit.record(
-        actor=actor, action="approval.edit", target=candidate, before=row.instruction_id, after=new.pk
-    )
+    audit.record(actor=actor, action="approval.edit", target=candidate, before=row.instruction_id, after=new.pk)
     return found
 
 
@@ -131,8 +130,9 @@ def check(iteration: Iteration, text: Text, *, own: int | None) -> Check:
 
 
 def dropped_text(candidate: Candidate) -> Text:
-    """The reply as the parser reads it, whatever it thinks of it. Raises Refused where there is nothing to read."""
-    return _text(candidate.raw, "")
+    """The reply as the parser reads it, or whole where the parser refuses it. Raises Refused where it holds no text."""
+    parsed, _ = parse_instruction(candidate.raw)
+    return _text(parsed.text, parsed.input) if parsed else _text(candidate.raw, "")
 
 
 def _text(text: str, given: str) -> Text:

@@ -14,6 +14,7 @@ register = template.Library()
 SECTIONS = (
     ("experiments", "Experiments", "flask", "/experiments"),
     ("pools", "Pools", "stack", "/pools"),
+    ("evaluations", "Evaluations", "target", "/evaluations"),
     ("endpoints", "Endpoints", "plug", "/endpoints"),
     ("workers", "Workers", "cpu", "/workers"),
 )

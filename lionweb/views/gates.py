@@ -11,18 +11,9 @@ from django.views.decorators.http import require_GET, require_POST
 
 from distill.errors import DistillError
 from distill.records import Verdict
-from lionweb.models import Candidate, Classification, Role, Stage, StageKind
+from lionweb.models import Classification, Role, Stage, StageKind
 from lionweb.permissions import needs, signed_in
-from lionweb.selectors.gates import (
-    APPROVALS,
-    SHOWN,
-    GatePage,
-    approval_item,
-    approval_page,
-    gate_stage,
-    review_item,
-    review_page,
-)
+from lionweb.selectors.gates import SHOWN, GatePage, gate_stage, review_item, review_page
 from lionweb.services import gates
 
 LONGEST_REASON = 2000
@@ -32,12 +23,6 @@ LONGEST_REASON = 2000
 def review(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     page = review_page(_stage(pk, number, StageKind.REVIEW), _chosen(request, SHOWN), _page_number(request))
     return render(request, "gates/review.html", _shown(request, page))
-
-
-@require_GET
-def approval(request: HttpRequest, pk: int, number: int) -> HttpResponse:
-    page = approval_page(_stage(pk, number, StageKind.APPROVE), _chosen(request, APPROVALS), _page_number(request))
-    return render(request, "gates/approval.html", _shown(request, page))
 
 
 @require_GET
@@ -77,52 +62,11 @@ def decide_verdict(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "gates/_review_item.html", shown)
 
 
-@needs(Role.ANNOTATOR)
-@require_POST
-def decide_approval(request: HttpRequest, pk: int) -> HttpResponse:
-    """Field `decision`: approve or reject."""
-    candidate = get_object_or_404(Candidate.objects.select_related("iteration", "instruction"), pk=pk)
-    decision = request.POST.get("decision", "")
-    if decision not in ("approve", "reject"):
-        raise BadRequest("decision must be approve or reject.")
-    failure = _try(
-        lambda: gates.decide_approval(candidate=candidate, actor=signed_in(request), approve=decision == "approve")
-    )
-    where = (candidate.iteration.experiment_id, candidate.iteration.number)
-    if not request.headers.get("HX-Request"):
-        return _back(request, reverse("approval-gate", args=where), failure, f"item-{pk}")
-    stage = gate_stage(*where, StageKind.APPROVE)
-    try:
-        item = approval_item(stage, pk)
-    except Candidate.DoesNotExist as error:
-        raise Http404("This candidate waits for nobody.") from error
-    shown = _shown(request, approval_page(stage, "all", 1)) | {"item": item, "failure": failure, "with_summary": True}
-    return render(request, "gates/_approval_item.html", shown)
-
-
 @needs(Role.RESEARCHER)
 @require_POST
 def close_review(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     stage = _stage(pk, number, StageKind.REVIEW)
     return _close(request, stage, "review-gate", lambda: gates.close_review(stage=stage, actor=signed_in(request)))
-
-
-@needs(Role.RESEARCHER)
-@require_POST
-def close_approval(request: HttpRequest, pk: int, number: int) -> HttpResponse:
-    stage = _stage(pk, number, StageKind.APPROVE)
-    return _close(request, stage, "approval-gate", lambda: gates.close_approval(stage=stage, actor=signed_in(request)))
-
-
-@needs(Role.ANNOTATOR)
-@require_POST
-def approve_all(request: HttpRequest, pk: int, number: int) -> HttpResponse:
-    stage = _stage(pk, number, StageKind.APPROVE)
-    counts: list[int] = []
-    failure = _try(lambda: counts.append(gates.approve_all(stage=stage, actor=signed_in(request))))
-    if counts:
-        messages.success(request, f"{counts[0]:,} instructions were approved.")
-    return _back(request, reverse("approval-gate", args=[pk, number]), failure, "")
 
 
 def _close(request: HttpRequest, stage: Stage, gate: str, act: Callable[[], None]) -> HttpResponse:
