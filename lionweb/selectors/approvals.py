@@ -117,7 +117,7 @@ def asked(stage: Stage) -> QuerySet[Membership]:
         experiment=stage.iteration.experiment_id,
         since=stage.iteration.number + 1,
         pool=MemberPool.CACHE,
-        candidate__iteration=stage.iteration_id,
+        candidate__isnull=False,
     )
     return rows.filter(Q(approval=Approval.PENDING) | Q(decided_at__isnull=False))
 
@@ -134,11 +134,11 @@ def approval_page(stage: Stage, state: ApprovalState, person: User) -> ApprovalP
         matching, matching_open = found.count(), 0
     else:
         found_rows = filtered(rows, state)
-        totals = found_rows.order_by().aggregate(all=Count("pk"), open=Count("pk", filter=SHOWN["open"]))
+        matching, matching_open = _matching(found_rows, state, counts)
         key, highest_first = KEYS[state.sort]
-        page, following, previous = _slice(_related(found_rows), state, key, highest_first=highest_first)
+        keys, following, previous = _slice(found_rows, state, key, highest_first=highest_first)
+        page = _with_related(keys)
         shown |= {"items": tuple(_items(stage, page))}
-        matching, matching_open = totals["all"], totals["open"]
     undoable = ApprovalAction.objects.filter(
         iteration=stage.iteration_id, person=person, undone_at__isnull=True, memberships__isnull=False
     )
@@ -175,8 +175,22 @@ def _dropped(stage: Stage) -> QuerySet[Candidate]:
     return found.exclude(rejected="").select_related("parent")
 
 
+def _matching(rows: QuerySet[Membership], state: ApprovalState, counts: dict[str, int]) -> tuple[int, int]:
+    """How many rows the filters leave, and how many of them are open; without filters these are counted already."""
+    if not state.is_filtered and state.show in ("open", "all"):
+        return counts[state.show], counts["open"]
+    totals = rows.order_by().aggregate(all=Count("pk"), open=Count("pk", filter=SHOWN["open"]))
+    return totals["all"], totals["open"]
+
+
 def _related(rows: QuerySet[Membership]) -> QuerySet[Membership]:
-    return rows.select_related("instruction", "candidate__instruction", "parent", "decided_by", "action__person")
+    return rows.select_related("instruction", "candidate__instruction", "parent", "decided_by", "action")
+
+
+def _with_related(rows: Sequence[Membership]) -> list[Membership]:
+    """Texts are fetched for the rows of the page alone: sorting thousands of rows with them costs most of the time."""
+    found = _related(Membership.objects.all()).in_bulk([row.pk for row in rows])
+    return [found[row.pk] for row in rows if row.pk in found]
 
 
 def _slice(found: QuerySet[Any], state: ApprovalState, key: Any, *, highest_first: bool) -> tuple[list[Any], str, str]:
@@ -189,7 +203,8 @@ def _slice(found: QuerySet[Any], state: ApprovalState, key: Any, *, highest_firs
         compare = TupleLessThan if reverse else TupleGreaterThan
         found = found.filter(compare((F("key_value"), F("pk")), cursor))
     order = [OrderBy(F("key_value"), descending=reverse), OrderBy(F("pk"), descending=reverse)]
-    rows = list(found.order_by(*order)[: PAGE_SIZE + 1])
+    narrow = found if found.model is Candidate else found.only("pk")
+    rows = list(narrow.order_by(*order)[: PAGE_SIZE + 1])
     more, rows = len(rows) > PAGE_SIZE, rows[:PAGE_SIZE]
     if backwards:
         rows = rows[::-1]

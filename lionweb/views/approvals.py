@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -23,6 +24,7 @@ from lionweb.services import approvals, new_texts
 from lionweb.word_diff import word_diff
 
 MOST_SELECTED = 10_000
+REJECT_CHOICES = RejectReason.choices
 SAVED = "Saved, and compared again with the pools and the evaluation sets."
 
 
@@ -161,7 +163,6 @@ def _preview(request: HttpRequest, stage: Stage, state: ApprovalState, rows: Any
         "state": state,
         "count": count,
         "kinds": list(Difficulty),
-        "rejects": RejectReason,
     }
     return render(
         request, "approvals/_count.html" if request.headers.get("HX-Request") else "approvals/rule.html", shown
@@ -191,7 +192,8 @@ def _shown(request: HttpRequest, stage: Stage, state: ApprovalState, *, summary_
         "sorts": SORTS,
         "leak_choices": LEAKS,
         "kinds": list(Difficulty),
-        "rejects": RejectReason,
+        "reject_choices": REJECT_CHOICES,
+        "reasons": render_to_string("approvals/_reasons.html", {"reject_choices": REJECT_CHOICES}),
         "back": request.POST.get("next") or request.get_full_path(),
     }
 

@@ -50,9 +50,8 @@ def _upload(request: HttpRequest) -> HttpResponse:
         made = import_evaluation_set(stream=file.file, filename=file.name, name=name, actor=signed_in(request))
     except DistillError as error:
         return _page(request, form, error, status=422)
-    messages.success(
-        request, f"{made.items:,} items were imported as {made.name}. All instructions are compared with them now."
-    )
+    items = "1 item was" if made.items == 1 else f"{made.items:,} items were"
+    messages.success(request, f"{items} imported as {made.name}. All instructions are compared with them now.")
     return redirect("evaluations")
 
 

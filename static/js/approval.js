@@ -95,6 +95,11 @@
     show(all.slice(all.indexOf(item) + 1).find((one) => one.dataset.status === "waiting") || item);
   });
 
+  /* Settling gives an item the classes that the server sent, and so takes the mark away. */
+  document.addEventListener("htmx:afterSettle", function () {
+    for (const one of items()) one.classList.toggle("is-current", one.dataset.item === current);
+  });
+
   document.addEventListener("focusin", function (event) {
     const item = event.target.closest("[data-item]");
     if (!item || item.dataset.item === current) return;

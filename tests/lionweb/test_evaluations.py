@@ -88,7 +88,7 @@ class TestPage:
 
         answer = client.post("/evaluations/upload/", {"file": file, "name": "Vicuna"}, follow=True)
 
-        assert "1 items were imported as Vicuna" in answer.content.decode()
+        assert "1 item was imported as Vicuna" in answer.content.decode()
         assert EvaluationSet.objects.get().created_by == alice
 
     def test_a_bad_file_comes_back_with_its_lines(self, client, alice):
@@ -147,7 +147,7 @@ class TestCommand:
         (tmp_path / "bad.jsonl").write_text('{"question": "x"}\n{bad')
         (tmp_path / "good.jsonl").write_text('{"question": "x"}')
 
-        with pytest.raises(CommandError, match="1 files could not be imported"):
+        with pytest.raises(CommandError, match="1 file could not be imported"):
             call_command("import-evaluations", str(tmp_path))
 
         assert "bad.jsonl, line 2" in capsys.readouterr().err

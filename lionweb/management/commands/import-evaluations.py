@@ -29,7 +29,8 @@ class Command(BaseCommand):
             for path, name in _files(root):
                 failed += not self._import(path, name)
         if failed:
-            raise CommandError(f"{failed} files could not be imported; the others were.")
+            files = "1 file" if failed == 1 else f"{failed} files"
+            raise CommandError(f"{files} could not be imported; the others were.")
 
     def _import(self, path: Path, name: str) -> bool:
         if EvaluationSet.objects.filter(name=name).exists():
