@@ -205,6 +205,7 @@ _ADVICE = {
     "": "Try another generator model, or read some of its replies in the list of rejected candidates.",
     "near_duplicate": "Raise the novelty threshold or the generator's temperature, or ask for fewer new instructions.",
     "duplicate": "Raise the generator's temperature, or ask for fewer new instructions.",
+    "benchmark_leak": "Look at the evaluation sets that the candidates overlap with, or have leaks marked only.",
     "cut": "Raise the generator's token limit.",
     "call_failed": "Check the endpoint: most calls failed.",
     "refusal": "The model refuses the request: try another generator model.",

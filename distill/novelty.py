@@ -65,6 +65,19 @@ class NoveltyIndex:
         verdict = self._judge(text, *self._best_known([self._encode(text)])[0])
         return verdict.score, verdict.nearest
 
+    def closest(self, texts: Sequence[str], count: int) -> list[list[tuple[int, float]]]:
+        """For each text the positions of the `count` most similar known texts with their ROUGE-L F, the best first."""
+        found: list[list[tuple[int, float]]] = []
+        for start in range(0, len(texts), _QUERIES):
+            codes = [self._encode(text) for text in texts[start : start + _QUERIES]]
+            best: list[list[tuple[int, float]]] = [[] for _ in codes]
+            for low in range(0, len(self), _CHOICES):
+                choices = self._codes[low : low + _CHOICES]
+                rows = zip(best, _similarities(codes, choices), codes, strict=True)
+                best = [_top([*old, *_scored(row, code, choices, low, count)], count) for old, row, code in rows]
+            found += best
+        return found
+
     def check_many(self, texts: Sequence[str]) -> list[Novel]:
         """Judge the texts one after the other: each novel one joins the index before the next is judged."""
         found: list[Novel] = []
@@ -143,6 +156,22 @@ def _best(row: NDArray[np.float32], code: Code, choices: Sequence[Code], first: 
     scores = rouge_l(lcs, len(code), lengths)
     at = int(scores.argmax())
     return float(scores[at]), first + close[at]
+
+
+def _scored(
+    row: NDArray[np.float32], code: Code, choices: Sequence[Code], first: int, count: int
+) -> list[tuple[int, float]]:
+    near = np.argpartition(row, -count)[-count:] if len(row) > count else np.arange(len(row))
+    near = near[row[near] > 0]
+    if not code or not len(near):
+        return []
+    lengths = np.array([len(choices[i]) for i in near], dtype=np.float64)
+    lcs = np.rint(row[near].astype(np.float64) * (len(code) + lengths) / 2)
+    return list(zip((near + first).tolist(), rouge_l(lcs, len(code), lengths).tolist(), strict=True))
+
+
+def _top(scored: list[tuple[int, float]], count: int) -> list[tuple[int, float]]:
+    return sorted(scored, key=lambda one: (-one[1], one[0]))[:count]
 
 
 def _higher(old: tuple[float, int], new: tuple[float, int]) -> tuple[float, int]:

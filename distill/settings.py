@@ -184,6 +184,11 @@ class GeneratorSettings:
     max_attempts: int = setting(
         5, "Most candidates to ask for, per instruction wanted, before stopping with a reason.", low=1, high=1000
     )
+    leak_policy: str = setting(
+        "badge",
+        "Instructions that overlap with an evaluation set: badge marks them, block keeps them out of Train and Cache Pool.",
+        choices=("badge", "block"),
+    )
 
     def __post_init__(self) -> None:
         check(self, "generator")

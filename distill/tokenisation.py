@@ -54,6 +54,11 @@ def _unicode_word() -> re.Pattern[str]:
     return re.compile(f"[{_char_class(unspaced)}][{mark}]*|[{_char_class(letters)}{mark}]+")
 
 
+def is_unspaced(token: str) -> bool:
+    """Whether a token is one character of a script without spaces."""
+    return not token.isascii() and _is_unspaced(ord(token[0]))
+
+
 def _is_unspaced(code: int) -> bool:
     return any(low <= code <= high for low, high in _UNSPACED)
 

@@ -27,6 +27,11 @@ def ring(*, stage_id: int, part: str, queue: str) -> None:
     transaction.on_commit(lambda: _send("worker.run", [stage_id, part], queue))
 
 
+def ring_for_leak_scan(*, scan_id: int) -> None:
+    """Call a worker to a leak check once the transaction is committed."""
+    transaction.on_commit(lambda: _send("worker.scan_leaks", [scan_id], "default"))
+
+
 def _send(task: str, args: list[Any], queue: str) -> None:
     try:
         _producer().send_task(task, args=args, queue=queue, retry=False, expires=60, ignore_result=True)

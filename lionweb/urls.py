@@ -10,4 +10,5 @@ urlpatterns = [
     path("", include("lionweb.urls_pools")),
     path("", include("lionweb.urls_people")),
     path("", include("lionweb.urls_review")),
+    path("", include("lionweb.urls_approvals")),
 ]

@@ -266,6 +266,13 @@ def add_candidates(iteration, parents, accepted=10, rejected=None):
     return new
 
 
+def link_members(iteration):
+    """Members name the candidate that they come from."""
+    for candidate in iteration.candidates.filter(rejected=""):
+        members = Membership.objects.filter(experiment=iteration.experiment, since=iteration.number + 1)
+        members.filter(instruction=candidate.instruction).update(candidate=candidate, similarity=candidate.rouge_l)
+
+
 def _candidate(iteration, key, parent, instruction=None, **values):
     difficulty = "hard" if len(key) % 2 else "easy"
     raw = instruction.text if instruction else "A reply that was not kept"
@@ -332,6 +339,7 @@ def finish_iteration(experiment, number=1, hard=9, easy=13, unscored=2):
     for pool in (MemberPool.TRAIN, MemberPool.CACHE):
         add_members(experiment, pool, new[:8], since=number + 1, source=MemberSource.HARD, parent=cache[0])
         add_members(experiment, pool, new[8:], since=number + 1, source=MemberSource.EASY, parent=cache[-1])
+    link_members(iteration)
     add_calls(stage_of(iteration, StageKind.ANSWER), 30)
     add_calls(stage_of(iteration, StageKind.JUDGE), 60, Purpose.REVIEW)
     add_calls(stage_of(iteration, StageKind.GENERATE), 21, Purpose.GENERATE)

@@ -12,7 +12,7 @@ from django.db import Error, close_old_connections, connection
 from django.utils import timezone
 
 from lionweb.models import Worker
-from lionweb.services import leases
+from lionweb.services import leak_scans, leases
 from lionweb.services.advance import sweep as sweep_all
 from worker.celery_app import app
 from worker.run import run_part
@@ -30,6 +30,13 @@ def run(stage_id: int, part: str) -> None:
 def sweep() -> None:
     close_old_connections()
     sweep_all()
+    leak_scans.ring_open()
+
+
+@app.task(name="worker.scan_leaks")
+def scan_leaks(scan_id: int) -> None:
+    close_old_connections()
+    leak_scans.run(scan_id=scan_id)
 
 
 @signals.worker_ready.connect

@@ -1,7 +1,9 @@
 """The data model. Status changes go through services/transitions.py, every other write through a service."""
 
+from lionweb.models.approval import ApprovalAction, ApprovalKind, RejectReason
 from lionweb.models.assignment import Assignment
 from lionweb.models.endpoint import Endpoint, EndpointSource
+from lionweb.models.evaluation import EvaluationItem, EvaluationKind, EvaluationSet, LeakHit, LeakScan
 from lionweb.models.experiment import Approval, Experiment, Iteration, MemberPool, Membership, MemberSource
 from lionweb.models.instruction import Instruction, Pool, PoolEntry, PoolKind
 from lionweb.models.ledger import AuditEvent, ModelCall
@@ -30,6 +32,14 @@ from lionweb.models.user import Role, User
 from lionweb.models.work import Claim, ItemFailure, Lease, Worker
 
 __all__ = [
+    "ApprovalAction",
+    "ApprovalKind",
+    "RejectReason",
+    "EvaluationItem",
+    "EvaluationKind",
+    "EvaluationSet",
+    "LeakHit",
+    "LeakScan",
     "ReviewState",
     "UNSETTLED",
     "ReviewLock",

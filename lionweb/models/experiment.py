@@ -1,6 +1,7 @@
 from django.db import models
 
 from distill.settings import ExperimentSettings
+from lionweb.models.approval import RejectReason
 
 
 class Experiment(models.Model):
@@ -74,6 +75,13 @@ class Membership(models.Model):
     approval = models.CharField(max_length=8, choices=Approval.choices, default=Approval.APPROVED)
     decided_by = models.ForeignKey("User", models.SET_NULL, null=True, related_name="+")
     decided_at = models.DateTimeField(null=True)
+    candidate = models.ForeignKey("Candidate", models.SET_NULL, null=True, related_name="memberships")
+    similarity = models.FloatField(null=True)  # ROUGE-L F with the nearest other instruction of the pools
+    action = models.ForeignKey("ApprovalAction", models.SET_NULL, null=True, related_name="memberships")
+    rejected_reason = models.CharField(
+        max_length=16, blank=True, default="", db_default="", choices=RejectReason.choices
+    )
+    rejected_text = models.TextField(blank=True, default="", db_default="")
 
     class Meta:
         constraints = [
@@ -81,5 +89,9 @@ class Membership(models.Model):
             models.CheckConstraint(condition=models.Q(pool__in=MemberPool.values), name="member_pool_is_known"),
             models.CheckConstraint(condition=models.Q(source__in=MemberSource.values), name="member_source_is_known"),
             models.CheckConstraint(condition=models.Q(approval__in=Approval.values), name="member_approval_is_known"),
+            models.CheckConstraint(
+                condition=models.Q(rejected_reason="") | models.Q(rejected_reason__in=RejectReason.values),
+                name="member_rejected_reason_is_known",
+            ),
         ]
         indexes = [models.Index(fields=["instruction", "experiment"], name="member_by_instruction")]

@@ -50,6 +50,9 @@ class Pool(models.Model):
     rows = models.PositiveIntegerField(default=0)
     problems = models.JSONField(default=list, blank=True)  # [{line, message}], at most the first 200
     problem_count = models.PositiveIntegerField(default=0)
+    leak_count = models.PositiveIntegerField(
+        null=True
+    )  # instructions that overlap with an evaluation set; null: unknown
     created_by = models.ForeignKey("User", models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -186,6 +186,9 @@ class Candidate(models.Model):
     rouge_l = models.FloatField(null=True)
     nearest = models.TextField(blank=True)
     instruction = models.ForeignKey("Instruction", models.PROTECT, null=True, related_name="candidates")
+    neighbours = models.JSONField(
+        null=True
+    )  # {instruction id: [{id, pool, score}, ...]}, also for what it was edited to
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

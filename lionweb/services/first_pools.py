@@ -4,22 +4,33 @@ from django.db import transaction
 
 from distill.first_pools import first_pools as draw
 from lionweb.models import Approval, Classification, Experiment, MemberPool, Membership, MemberSource, PoolEntry
+from lionweb.services import leak_scans, leaks
 
 BATCH = 5000
 
 
 def first_pools(*, experiment: Experiment) -> None:
-    """Draw Train Pool, Cache Pool and held-out set of iteration 1 from the imported pools, seeded and reproducible."""
+    """Draw Train Pool, Cache Pool and held-out set of iteration 1 from the imported pools, seeded and reproducible.
+
+    Where leaks are blocked, instructions that overlap with an evaluation set are not drawn. A held-out set that was
+    imported as such is taken as it is: nothing is ever trained on it.
+    """
     heldout = _entries(experiment.heldout_pool_id) if experiment.heldout_pool_id else None
     settings = experiment.settings
-    drawn = draw(_entries(experiment.pool_id), heldout, settings.pools, settings.seed)
+    if leaks.blocks(experiment):
+        leak_scans.finish(pool=experiment.pool)
+    drawn = draw(
+        _entries(experiment.pool_id, unleaked=leaks.blocks(experiment)), heldout, settings.pools, settings.seed
+    )
     _add(experiment, MemberPool.HELDOUT, drawn.heldout)
     _add(experiment, MemberPool.TRAIN, drawn.train)
     _add(experiment, MemberPool.CACHE, drawn.cache)
 
 
-def _entries(pool_id: int) -> list[int]:
-    return list(PoolEntry.objects.filter(pool_id=pool_id).order_by("position").values_list("instruction_id", flat=True))
+def _entries(pool_id: int, *, unleaked: bool = False) -> list[int]:
+    rows = PoolEntry.objects.filter(pool_id=pool_id).order_by("position")
+    rows = rows.exclude(leaks.is_leaked()) if unleaked else rows
+    return list(rows.values_list("instruction_id", flat=True))
 
 
 def _add(experiment: Experiment, pool: MemberPool, ids: list[int]) -> None:

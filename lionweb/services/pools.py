@@ -12,7 +12,7 @@ from distill.errors import PoolError
 from distill.pools import PoolProblem, read_pool
 from distill.records import Instruction as Row
 from lionweb.models import Pool, PoolKind, User
-from lionweb.services import audit
+from lionweb.services import audit, leak_scans
 from lionweb.services.errors import Refused
 
 KEPT_PROBLEMS = 200
@@ -93,6 +93,7 @@ def import_pool(*, stream: BinaryIO, filename: str, name: str, kind: str, actor:
             duplicates=report.duplicates,
             filename=pool.filename,
         )
+        leak_scans.ask(pool=pool)
     return pool
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -16,9 +17,10 @@ from distill.novelty import NoveltyIndex
 from distill.records import CallOutcome, ChatRequest, Completion, Difficulty, Finish, Purpose, Verdict
 from distill.records import Candidate as EngineCandidate
 from distill.records import Instruction as EngineInstruction
+from distill.settings import ExperimentSettings
 from lionweb import pools_of
 from lionweb.models import Approval, Candidate, Instruction, Iteration, Lease, MemberPool, Membership, Stage
-from lionweb.services import leases
+from lionweb.services import leaks, leases
 from lionweb.stages import outcomes as common
 from lionweb.stages.answers import engine_instruction
 from lionweb.stages.review_queue import falls_in_sample
@@ -174,7 +176,7 @@ class Acceptance:
         rows = {c.key: c for c in self.round.iteration.candidates.filter(key__in=[s.key for s in slots], judged=False)}
         if not slots or rows.keys() != {slot.key for slot in slots}:
             return
-        decisions = generation.accept(self._read(slot, rows[slot.key]) for slot in slots)
+        decisions = generation.accept(self._without_leaks([self._read(slot, rows[slot.key]) for slot in slots]))
         with transaction.atomic():
             # `advance` holds this lock while it looks at the parts: it must not see half of a round's end.
             Iteration.objects.select_for_update(no_key=True).get(pk=self.round.iteration.pk)
@@ -182,6 +184,17 @@ class Acceptance:
                 return
             for decided in decisions:
                 self._keep(rows[decided.key], decided)
+            leaks.check(instructions=[row.instruction for row in rows.values() if row.instruction])
+
+    def _without_leaks(self, read: list[EngineCandidate]) -> list[EngineCandidate]:
+        """Where leaks are blocked, those that overlap with an evaluation set are rejected here, before their novelty."""
+        if not leaks.blocks(self.round.experiment):
+            return read
+        found = leaks.find([one.instruction.prompt if one.instruction else "" for one in read])
+        return [
+            replace(one, instruction=None, rejected="benchmark_leak") if one.instruction and hits else one
+            for one, hits in zip(read, found, strict=True)
+        ]
 
     def _index(self) -> NoveltyIndex:
         """Everything that a new instruction must differ from: Cache Pool, held-out set, and what was kept so far."""
@@ -226,17 +239,20 @@ class Acceptance:
                 defaults={
                     "source": row.difficulty,
                     "parent": row.parent,
-                    "approval": self._approval(instruction.content_hash),
+                    "approval": first_approval(self.round.settings, instruction.content_hash),
+                    "candidate": row,
+                    "similarity": row.rouge_l,
                 },
             )
 
-    def _approval(self, content_hash: str) -> Approval:
-        gates = self.round.settings.gates
-        drawn = gates.approval == "require" or (
-            gates.approval == "sample"
-            and falls_in_sample(content_hash, self.round.settings.seed, gates.approval_sample_percent)
-        )
-        return Approval.PENDING if drawn else Approval.APPROVED
+
+def first_approval(settings: ExperimentSettings, content_hash: str) -> Approval:
+    """Waiting, or approved at once where the experiment asks nobody about this one."""
+    gates = settings.gates
+    drawn = gates.approval == "require" or (
+        gates.approval == "sample" and falls_in_sample(content_hash, settings.seed, gates.approval_sample_percent)
+    )
+    return Approval.PENDING if drawn else Approval.APPROVED
 
 
 def rejections(stage: Stage) -> dict[str, int]:

@@ -7,6 +7,7 @@ from lionweb.models import Stage, StageKind
 from lionweb.stages.answers import TeacherAnswers
 from lionweb.stages.candidates import Acceptance, Candidates
 from lionweb.stages.classify import Classify, review_part
+from lionweb.stages.neighbours import NearestNeighbours
 from lionweb.stages.pairs import compared
 from lionweb.stages.part import Part
 from lionweb.stages.student_answers import StudentAnswers
@@ -33,7 +34,7 @@ def _judge(stage: Stage) -> list[Part]:
 
 
 def _generate(stage: Stage) -> list[Part]:
-    return [Candidates(stage), Acceptance(stage)]
+    return [Candidates(stage), Acceptance(stage), NearestNeighbours(stage)]
 
 
 _PARTS: dict[str, Callable[[Stage], list[Part]]] = {

@@ -15,6 +15,7 @@ register = template.Library()
 SECTIONS = (
     ("experiments", "Experiments", "flask", ("/experiments",)),
     ("pools", "Pools", "stack", ("/pools", "/instructions")),
+    ("evaluations", "Evaluations", "target", ("/evaluations",)),
     ("endpoints", "Endpoints", "plug", ("/endpoints",)),
     ("workers", "Workers", "cpu", ("/workers",)),
     ("my-reviews", "My reviews", "check-circle", ("/my-reviews",)),

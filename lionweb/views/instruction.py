@@ -3,6 +3,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from lionweb.models import Instruction
+from lionweb.selectors.approvals import leaks_of
 from lionweb.selectors.instruction import instruction_page
 
 
@@ -12,7 +13,8 @@ def instruction(request: HttpRequest, pk: int) -> HttpResponse:
         page = instruction_page(pk, experiment=_number(request, "experiment"), response=_number(request, "response"))
     except Instruction.DoesNotExist as error:
         raise Http404("There is no such instruction.") from error
-    return render(request, "instructions/instruction.html", {"page": page, "instruction": page.instruction})
+    shown = {"page": page, "instruction": page.instruction, "leaks": leaks_of([pk]).get(pk, ())}
+    return render(request, "instructions/instruction.html", shown)
 
 
 def _number(request: HttpRequest, name: str) -> int | None:

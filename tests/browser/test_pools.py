@@ -139,21 +139,6 @@ def test_one_instruction(sign_in, charlie, experiment, shoot):
     shoot(page, "instruction")
 
 
-def test_the_approval_gate_is_worked_through(sign_in, alice, experiment, shoot):
-    page = sign_in(alice)
-    page.goto(f"/experiments/{experiment.pk}/iterations/1/approval/")
-    shoot(page, "approval")
-
-    page.locator("button[value=reject]").first.click()
-    page.wait_for_selector(".gate-decided")
-    page.click("text=Approve all 15 open")
-    page.wait_for_selector(".messages")
-
-    assert "15 instructions were approved." in page.inner_text(".messages")
-    counts = Membership.objects.filter(since=2, pool="cache")
-    assert counts.filter(approval=Approval.APPROVED).count() == 15
-
-
 def test_an_endpoint_is_added_and_checked(sign_in, alice, shoot):
     page = sign_in(alice)
     page.goto("/endpoints/add/")

@@ -238,3 +238,21 @@ def test_real_instructions_are_decided_as_rouge_score_decides_them():
     texts = [text for text in dict.fromkeys(texts) if text.isascii() and len(text) < 200][:220]
 
     assert judged_by_us(0.5, texts[:100], texts[100:]) == judged_by_rouge(0.5, texts[:100], texts[100:])
+
+
+def test_the_closest_ones_are_those_of_a_comparison_with_each(monkeypatch):
+    monkeypatch.setattr("distill.novelty._CHOICES", 7)
+    noise = random.Random(3)
+    known = [" ".join(noise.choices("abcdefghij", k=noise.randint(1, 9))) for _ in range(40)]
+    texts = [" ".join(noise.choices("abcdefghijk", k=noise.randint(1, 9))) for _ in range(15)]
+    index = NoveltyIndex(1.0, known)
+
+    for text, found in zip(texts, index.closest(texts, 3), strict=True):
+        scores = sorted((NoveltyIndex(1.0, [one]).nearest(text)[0] for one in known), reverse=True)[:3]
+        assert [score for _, score in found] == pytest.approx(scores)
+        assert [NoveltyIndex(1.0, [known[at]]).nearest(text)[0] for at, _ in found] == pytest.approx(scores)
+
+
+def test_nothing_is_close_to_a_text_without_words():
+    assert NoveltyIndex(1.0, ["a b"]).closest(["!", "x", "a"], 3) == [[], [], [(0, pytest.approx(2 / 3))]]
+    assert NoveltyIndex(1.0).closest(["a"], 3) == [[]]

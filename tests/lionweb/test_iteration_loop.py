@@ -18,8 +18,9 @@ from lionweb.models import (
     Review,
     StageStatus,
 )
+from lionweb.selectors.approvals import asked
 from lionweb.selectors.outcome import outcome_of as outcome_json
-from lionweb.services import controls, gates, reviews
+from lionweb.services import approvals, controls, gates, reviews
 from lionweb.services.advance import advance, begin, sweep
 from lionweb.services.errors import Refused
 from tests.factories import make_experiment, make_pool
@@ -276,9 +277,9 @@ def test_the_approval_gate_keeps_rejected_ones_out_of_the_pools(alice, bob):
     stage = drive(experiment)
     assert (stage.kind, stage.status) == ("approve", StageStatus.WAITING)
     bad, *good = Candidate.objects.filter(rejected="")
-    gates.decide_approval(candidate=bad, actor=bob, approve=False)
-    assert gates.approve_all(stage=stage, actor=alice) == len(good)
-    gates.close_approval(stage=stage, actor=alice)
+    approvals.decide(stage=stage, candidate=bad, actor=bob, approve=False, reason="off_topic")
+    assert approvals.decide_many(stage=stage, rows=asked(stage), actor=alice, approve=True, rule={}).count == len(good)
+    approvals.close(stage=stage, actor=alice)
     drive(experiment, stop_at="answer")
     assert bad.instruction not in set(pools_of.train_pool(experiment, 2))
     assert set(pools_of.train_pool(experiment, 2)) == {c.instruction for c in good}
