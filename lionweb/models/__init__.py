@@ -1,5 +1,17 @@
 """The data model. Status changes go through services/transitions.py, every other write through a service."""
 
+from lionweb.models.browsing import (
+    BULK_OPEN,
+    BULK_TRANSITIONS,
+    BulkAction,
+    BulkItem,
+    BulkJob,
+    BulkStatus,
+    ItemState,
+    SavedView,
+    Word,
+    WordsProgress,
+)
 from lionweb.models.endpoint import Endpoint, EndpointSource
 from lionweb.models.experiment import Approval, Experiment, Iteration, MemberPool, Membership, MemberSource
 from lionweb.models.instruction import Instruction, Pool, PoolEntry, PoolKind
@@ -20,6 +32,16 @@ from lionweb.models.user import Role, User
 from lionweb.models.work import Claim, ItemFailure, Lease, Worker
 
 __all__ = [
+    "BULK_OPEN",
+    "BULK_TRANSITIONS",
+    "BulkAction",
+    "BulkItem",
+    "BulkJob",
+    "BulkStatus",
+    "ItemState",
+    "SavedView",
+    "Word",
+    "WordsProgress",
     "ReviewState",
     "ReviewLock",
     "DecisionKind",

@@ -82,4 +82,4 @@ class Membership(models.Model):
             models.CheckConstraint(condition=models.Q(source__in=MemberSource.values), name="member_source_is_known"),
             models.CheckConstraint(condition=models.Q(approval__in=Approval.values), name="member_approval_is_known"),
         ]
-        indexes = [models.Index(fields=["instruction", "experiment"], name="member_by_instruction")]
+        indexes = [models.Index(fields=["experiment", "instruction"], name="member_by_instruction")]
