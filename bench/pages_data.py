@@ -38,9 +38,11 @@ class Sizes:
 
 
 def build(sizes: Sizes, seed: int = 0) -> Experiment:
-    """Fill an empty, migrated database. Takes minutes."""
+    """Fill a migrated database in which nothing was done yet. Takes minutes."""
     _people()
     with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE lionweb_instruction RESTART IDENTITY CASCADE")  # the sample pool
+        cursor.execute("DELETE FROM lionweb_pool")
         cursor.execute("SET synchronous_commit = off; SET maintenance_work_mem = '512MB'; SET work_mem = '256MB'")
         cursor.execute("SET session_replication_role = replica")  # the rows refer to each other rightly by construction
         indexes = _drop_indexes(cursor)
@@ -63,7 +65,13 @@ def _people() -> None:
 
 def _drop_indexes(cursor: CursorWrapper) -> list[str]:
     """Drop what is quicker to make once the rows are there, and return how it is made."""
-    names = ("instruction_words", "instruction_text", "instruction_category", "instruction_language", "instruction_length")
+    names = (
+        "instruction_words",
+        "instruction_text",
+        "instruction_category",
+        "instruction_language",
+        "instruction_length",
+    )
     cursor.execute("SELECT indexdef FROM pg_indexes WHERE indexname = ANY(%s)", [list(names)])
     statements = [row[0] for row in cursor.fetchall()]
     for name in names:

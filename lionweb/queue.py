@@ -27,6 +27,15 @@ def ring(*, stage_id: int, part: str, queue: str) -> None:
     transaction.on_commit(lambda: _send("worker.run", [stage_id, part], queue))
 
 
+def ring_bulk(*, job_id: int) -> None:
+    """Call a worker to a change of many instructions once the transaction is committed."""
+    transaction.on_commit(lambda: _send("worker.bulk", [job_id], "default"))
+
+
+def ring_words() -> None:
+    transaction.on_commit(lambda: _send("worker.words", [], "default"))
+
+
 def _send(task: str, args: list[Any], queue: str) -> None:
     try:
         _producer().send_task(task, args=args, queue=queue, retry=False, expires=60, ignore_result=True)

@@ -11,8 +11,12 @@ from django.db import Error, close_old_connections, connection
 from django.utils import timezone
 
 from lionweb.models import Worker
+from lionweb.services import bulk as bulk_jobs
 from lionweb.services import leases
+from lionweb.services import words as words_known
 from lionweb.services.advance import sweep as sweep_all
+from lionweb.services.bulk_work import work_on
+from lionweb.services.words import collect_words
 from worker.celery_app import app
 from worker.run import run_part
 
@@ -29,6 +33,20 @@ def run(stage_id: int, part: str) -> None:
 def sweep() -> None:
     close_old_connections()
     sweep_all()
+    bulk_jobs.ring_open()
+    words_known.ring_if_new()
+
+
+@app.task(name="worker.bulk")
+def bulk(job_id: int) -> None:
+    close_old_connections()
+    work_on(job_id)
+
+
+@app.task(name="worker.words")
+def words() -> None:
+    close_old_connections()
+    collect_words()
 
 
 @signals.worker_ready.connect

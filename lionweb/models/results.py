@@ -134,7 +134,7 @@ class Classification(models.Model):
             models.Index(
                 fields=["iteration", "checkpoint", "person_kind", "instruction"],
                 name="classified_list_decided",
-                condition=models.Q(person_verdict__isnull=False),
+                condition=models.Q(person_at__isnull=False),
             ),
             models.Index(
                 fields=["iteration", "checkpoint", "review_state", "instruction"],

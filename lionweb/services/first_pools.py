@@ -19,7 +19,9 @@ def first_pools(*, experiment: Experiment) -> None:
 
 
 def _entries(pool_id: int) -> list[int]:
-    return list(PoolEntry.objects.filter(pool_id=pool_id).order_by("position").values_list("instruction_id", flat=True))
+    """Deleted instructions are drawn no more."""
+    kept = PoolEntry.objects.filter(pool_id=pool_id, instruction__deleted_at__isnull=True)
+    return list(kept.order_by("position").values_list("instruction_id", flat=True))
 
 
 def _add(experiment: Experiment, pool: MemberPool, ids: list[int]) -> None:
