@@ -17,7 +17,7 @@ ALTER TABLE lionweb_instruction ADD COLUMN words tsvector GENERATED ALWAYS AS (
             '([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])', ' \1 ', 'g')
         END)
 ) STORED;
-CREATE INDEX instruction_words ON lionweb_instruction USING gin (words) WITH (gin_pending_list_limit = 65536);
+CREATE INDEX instruction_words ON lionweb_instruction USING gin (words);
 """
 
 

@@ -19,10 +19,10 @@ class Instruction(models.Model):
     length = models.GeneratedField(
         expression=Length("text") + Length("input"), output_field=models.IntegerField(), db_persist=True
     )
-    edited_from = models.ForeignKey("self", models.PROTECT, null=True, related_name="edits")
-    edited_by = models.ForeignKey("User", models.SET_NULL, null=True, related_name="+")
+    edited_from = models.ForeignKey("self", models.PROTECT, null=True, related_name="edits", db_index=False)
+    edited_by = models.ForeignKey("User", models.SET_NULL, null=True, related_name="+", db_index=False)
     deleted_at = models.DateTimeField(null=True)  # soft: hidden from lists, drawn into no further pool
-    deleted_by = models.ForeignKey("User", models.SET_NULL, null=True, related_name="+")
+    deleted_by = models.ForeignKey("User", models.SET_NULL, null=True, related_name="+", db_index=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -31,6 +31,10 @@ class Instruction(models.Model):
         indexes = [
             models.Index(Left("text", TEXT_KEY), "id", name="instruction_text"),
             models.Index(fields=["-id"], name="instruction_deleted", condition=models.Q(deleted_at__isnull=False)),
+            *(
+                models.Index(fields=[field], name=f"instruction_{field}", condition=models.Q(**{f"{field}__isnull": False}))
+                for field in ("edited_from", "edited_by", "deleted_by")
+            ),
             models.Index(fields=["category", "id"], name="instruction_category"),
             models.Index(fields=["language", "id"], name="instruction_language"),
             models.Index(fields=["length", "id"], name="instruction_length"),
@@ -65,7 +69,7 @@ class Pool(models.Model):
 
 
 class PoolEntry(models.Model):
-    pool = models.ForeignKey(Pool, models.CASCADE, related_name="entries")
+    pool = models.ForeignKey(Pool, models.CASCADE, related_name="entries", db_index=False)  # its unique keys begin with it
     instruction = models.ForeignKey(Instruction, models.PROTECT, related_name="entries")
     position = models.PositiveIntegerField()
 

@@ -26,13 +26,11 @@ def ring_if_new() -> None:
 
 
 def collect_words() -> None:
-    """Until every instruction's words are known. Then the index of words takes up what imports had left aside."""
-    found = False
+    """Let the index of words take up what imports left aside, then go on until every instruction's words are known."""
+    with connection.cursor() as cursor:
+        cursor.execute(_TIDY)
     while _collect_chunk():
-        found = True
-    if found:
-        with connection.cursor() as cursor:
-            cursor.execute(_TIDY)
+        pass
 
 
 @transaction.atomic

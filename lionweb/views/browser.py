@@ -28,7 +28,7 @@ from lionweb.selectors.browser_state import (
 )
 from lionweb.selectors.bulk import shown_jobs
 from lionweb.selectors.instruction_search import alike
-from lionweb.selectors.saved_views import saved_views
+from lionweb.selectors.saved_views import kept_for, saved_views
 from lionweb.selectors.scope import Scope, choices, scope_of
 
 SCOPE_FIELDS = ("pool", "experiment")
@@ -91,10 +91,11 @@ def _onward(scope: Scope) -> str:
 
 def _results(request: HttpRequest, state: BrowserState, scope: Scope) -> dict[str, Any]:
     columns = state.columns(scope)
+    sorts = _sorts(state, columns)
     return {
-        "sorts": _sorts(state),
+        "first": sorts["position" if scope.pool else "id"],
         "columns": columns,
-        "heads": _heads(state, columns),
+        "heads": _heads(sorts, columns),
         "orders": options([(name, words) for name, words in ORDERS.items() if _fits(name, scope)], state.sort),
         "offered": [(name, title, name in columns) for name, title in offered_columns(scope).items()],
         "clear": f"{reverse('instructions')}?{state.place.query()}",
@@ -107,8 +108,10 @@ def _results(request: HttpRequest, state: BrowserState, scope: Scope) -> dict[st
 
 def _whole(request: HttpRequest) -> dict[str, Any]:
     person = signed_in(request)
-    jobs = shown_jobs(person)
-    return {"jobs": jobs, "polls": any(one.is_open for one in jobs), "views": saved_views(person)}
+    has = kept_for(person)
+    jobs = shown_jobs(person) if has.jobs else []
+    views = saved_views(person) if has.views else None
+    return {"jobs": jobs, "polls": any(one.is_open for one in jobs), "views": views}
 
 
 def _fragment(request: HttpRequest, state: BrowserState, scope: Scope, shown: dict[str, Any]) -> HttpResponse:
@@ -131,8 +134,7 @@ def _fits(order: str, scope: Scope) -> bool:
     return bool(scope.pool) if key == "position" else bool(scope.checkpoint) or key not in JUDGED_SORTS
 
 
-def _heads(state: BrowserState, columns: Sequence[str]) -> list[dict[str, Any]]:
-    sorts = _sorts(state)
+def _heads(sorts: dict[str, dict[str, str]], columns: Sequence[str]) -> list[dict[str, Any]]:
     return [
         {
             "title": COLUMNS[name],
@@ -143,13 +145,14 @@ def _heads(state: BrowserState, columns: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
-def _sorts(state: BrowserState) -> dict[str, dict[str, str]]:
+def _sorts(state: BrowserState, columns: Sequence[str]) -> dict[str, dict[str, str]]:
     """For each column head where it leads and how it sorts now; a second press turns the order round."""
     found = {}
     for key in SORTS:
-        turned = f"-{key}" if state.sort == key or (key in FROM_THE_TOP and state.sort != f"-{key}") else key
-        order = ("descending" if state.descending else "ascending") if key == state.key else ""
-        found[key] = {"href": f"?{state.query(sort=turned, after='', before='')}", "order": order}
+        if key in columns or key in ("id", "position"):
+            turned = f"-{key}" if state.sort == key or (key in FROM_THE_TOP and state.sort != f"-{key}") else key
+            order = ("descending" if state.descending else "ascending") if key == state.key else ""
+            found[key] = {"href": f"?{state.query(sort=turned, after='', before='')}", "order": order}
     return found
 
 
