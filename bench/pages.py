@@ -214,13 +214,13 @@ def build_once(instructions: int, judged: int) -> float:
     django.setup()
     from bench.pages_data import Sizes, build
     from lionweb.models import Experiment
-    from lionweb.services.words import collect_words
+    from lionweb.services.words import read_words
 
     if Experiment.objects.filter(name="Bench").exists():
         return 0.0
     began = time.perf_counter()
     build(Sizes(instructions, judged))
-    collect_words()
+    read_words()
     return time.perf_counter() - began
 
 

@@ -43,6 +43,7 @@ def build(sizes: Sizes, seed: int = 0) -> Experiment:
     with connection.cursor() as cursor:
         cursor.execute("TRUNCATE lionweb_instruction RESTART IDENTITY CASCADE")  # the sample pool
         cursor.execute("DELETE FROM lionweb_pool")
+        cursor.execute("DELETE FROM lionweb_newwords")
         cursor.execute("SET synchronous_commit = off; SET maintenance_work_mem = '512MB'; SET work_mem = '256MB'")
         cursor.execute("SET session_replication_role = replica")  # the rows refer to each other rightly by construction
         indexes = _drop_indexes(cursor)
@@ -66,7 +67,6 @@ def _people() -> None:
 def _drop_indexes(cursor: CursorWrapper) -> list[str]:
     """Drop what is quicker to make once the rows are there, and return how it is made."""
     names = (
-        "instruction_words",
         "instruction_text",
         "instruction_category",
         "instruction_language",
@@ -131,6 +131,9 @@ def _experiment() -> Experiment:
 
 
 _ROWS = """
+    INSERT INTO lionweb_instructionwords (instruction_id, words) SELECT id, lionweb_words(text, input)
+    FROM lionweb_instruction ORDER BY id;
+    INSERT INTO lionweb_newwords (first, last) VALUES (1, %(instructions)s);
     INSERT INTO lionweb_poolentry (pool_id, instruction_id, position) SELECT %(pool)s, id, id FROM lionweb_instruction;
     UPDATE lionweb_pool SET rows = %(instructions)s WHERE id = %(pool)s;
     INSERT INTO lionweb_response (id, instruction_id, author_kind, author, sampling_hash, checkpoint_id, text, finish,

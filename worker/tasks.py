@@ -16,7 +16,7 @@ from lionweb.services import leases
 from lionweb.services import words as words_known
 from lionweb.services.advance import sweep as sweep_all
 from lionweb.services.bulk_work import work_on
-from lionweb.services.words import collect_words
+from lionweb.services.words import read_words
 from worker.celery_app import app
 from worker.run import run_part
 
@@ -46,7 +46,7 @@ def bulk(job_id: int) -> None:
 @app.task(name="worker.words")
 def words() -> None:
     close_old_connections()
-    collect_words()
+    read_words()
 
 
 @signals.worker_ready.connect

@@ -4,22 +4,6 @@ import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
 
-# What selectors/instruction_search.py asks for. Kept out of the model: no row that is fetched drags its words along.
-# Signs that the parser would take for tags, addresses, paths or numbers part words; characters of scripts that are written
-# without blanks are words of their own, so that a part of a sentence is a phrase. A vector holds at most 1 MB.
-ADD_WORDS = r"""
-ALTER TABLE lionweb_instruction ADD COLUMN words tsvector GENERATED ALWAYS AS (
-    to_tsvector('simple',
-        CASE WHEN octet_length(text) + octet_length(input) = length(text) + length(input)
-        THEN translate(left(text || ' ' || input, 200000), '<>&/@.:-+_~', '           ')
-        ELSE regexp_replace(
-            translate(left(text || ' ' || input, 200000), '<>&/@.:-+_~', '           '),
-            '([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])', ' \1 ', 'g')
-        END)
-) STORED;
-CREATE INDEX instruction_words ON lionweb_instruction USING gin (words);
-"""
-
 
 class Migration(migrations.Migration):
 
@@ -51,7 +35,6 @@ class Migration(migrations.Migration):
             model_name='instruction',
             name='instruction_words',
         ),
-        migrations.RunSQL(ADD_WORDS, 'ALTER TABLE lionweb_instruction DROP COLUMN words'),
         migrations.AddField(
             model_name='classification',
             name='audit_slice',

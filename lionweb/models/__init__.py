@@ -7,10 +7,11 @@ from lionweb.models.browsing import (
     BulkItem,
     BulkJob,
     BulkStatus,
+    InstructionWords,
     ItemState,
+    NewWords,
     SavedView,
     Word,
-    WordsProgress,
 )
 from lionweb.models.endpoint import Endpoint, EndpointSource
 from lionweb.models.experiment import Approval, Experiment, Iteration, MemberPool, Membership, MemberSource
@@ -41,7 +42,8 @@ __all__ = [
     "ItemState",
     "SavedView",
     "Word",
-    "WordsProgress",
+    "InstructionWords",
+    "NewWords",
     "ReviewState",
     "ReviewLock",
     "DecisionKind",

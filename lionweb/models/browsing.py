@@ -1,6 +1,7 @@
 """What the pool browser keeps: saved views, changes of many instructions at once, and the words that are known."""
 
 from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVectorField
 from django.db import models
 
 
@@ -114,7 +115,18 @@ class Word(models.Model):
         indexes = [GinIndex(fields=["word"], opclasses=["gin_trgm_ops"], name="word_trigrams")]
 
 
-class WordsProgress(models.Model):
-    """One row: up to which instruction words were collected."""
+class InstructionWords(models.Model):
+    """What the search looks in. A trigger writes it for every new instruction but those of an import, see NewWords."""
 
-    instruction = models.BigIntegerField(default=0)
+    instruction = models.OneToOneField("Instruction", models.CASCADE, primary_key=True, related_name="searched")
+    words = SearchVectorField()
+
+    class Meta:
+        indexes = [GinIndex(fields=["words"], name="instruction_words")]
+
+
+class NewWords(models.Model):
+    """Instructions, by the first and the last id, whose words are still to be read in the background."""
+
+    first = models.BigIntegerField()
+    last = models.BigIntegerField()

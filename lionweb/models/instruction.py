@@ -8,7 +8,7 @@ TEXT_KEY = 32
 class Instruction(models.Model):
     """One instruction of the installation. Never edited: an edited one is a new row with the old as its parent.
 
-    Category and language are labels and may be set in place. The table has one more column, `words`, for the search.
+    Category and language are labels and may be set in place.
     """
 
     text = models.TextField()
@@ -32,7 +32,9 @@ class Instruction(models.Model):
             models.Index(Left("text", TEXT_KEY), "id", name="instruction_text"),
             models.Index(fields=["-id"], name="instruction_deleted", condition=models.Q(deleted_at__isnull=False)),
             *(
-                models.Index(fields=[field], name=f"instruction_{field}", condition=models.Q(**{f"{field}__isnull": False}))
+                models.Index(
+                    fields=[field], name=f"instruction_{field}", condition=models.Q(**{f"{field}__isnull": False})
+                )
                 for field in ("edited_from", "edited_by", "deleted_by")
             ),
             models.Index(fields=["category", "id"], name="instruction_category"),
@@ -69,7 +71,9 @@ class Pool(models.Model):
 
 
 class PoolEntry(models.Model):
-    pool = models.ForeignKey(Pool, models.CASCADE, related_name="entries", db_index=False)  # its unique keys begin with it
+    pool = models.ForeignKey(
+        Pool, models.CASCADE, related_name="entries", db_index=False
+    )  # its unique keys begin with it
     instruction = models.ForeignKey(Instruction, models.PROTECT, related_name="entries")
     position = models.PositiveIntegerField()
 

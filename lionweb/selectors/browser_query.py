@@ -1,6 +1,6 @@
 """The pool browser's question to the database, written so that an index gives the rows in their order.
 
-Tables: i the instruction, e its entry in the imported pool, c its classification, m the experiment's members.
+Tables: i the instruction, w its words, e its entry in the imported pool, c its classification, m the experiment's members.
 """
 
 from dataclasses import dataclass
@@ -72,6 +72,7 @@ def _source(state: BrowserState, scope: Scope, judged: bool, by_member: bool) ->
     sql = "lionweb_instruction i"
     sql += " JOIN lionweb_poolentry e ON e.instruction_id = i.id" if scope.pool else ""
     sql += " JOIN lionweb_classification c ON c.instruction_id = i.id" if judged else ""
+    sql += " JOIN lionweb_instructionwords w ON w.instruction_id = i.id" if state.q.strip() else ""
     return Condition(sql)
 
 

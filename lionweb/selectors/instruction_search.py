@@ -1,4 +1,4 @@
-"""Search of words in instructions, in the form that the index of words answers (its column is made by a migration)."""
+"""Search of words in instructions, in the form that the index of words answers (made by lionweb_words, a function of the migrations)."""
 
 import re
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from django.db import connection
 LONGEST = 200
 MOST_WORDS, LEAST_ALIKE = 12, 0.35
 _SHORTEST_BEGINNING = 3
-# Both as in the column: signs that part words, and scripts written without blanks, where every character is a word.
+# Both as in that function: signs that part words, and scripts written without blanks, where every character is a word.
 _SIGNS = str.maketrans(dict.fromkeys("<>&/@.:-+_~", " "))
 _WITHOUT_BLANKS = re.compile(r"([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])")
 _TERM = re.compile(r'(-?)"([^"]*)"?|(\S+)')
@@ -19,7 +19,7 @@ _PLAIN = re.compile(r"\w+'?\w*")
 
 @dataclass(frozen=True)
 class Condition:
-    """A part of a WHERE clause over the instruction `i`."""
+    """A part of a WHERE clause over the instruction `i` and its words `w`."""
 
     sql: str
     values: list[Any] = field(default_factory=list)
@@ -72,7 +72,7 @@ def _searchable(text: str) -> str:
 
 
 def _phrase(text: str) -> Condition:
-    return Condition("i.words @@ phraseto_tsquery('simple', %s)", [_searchable(text)])
+    return Condition("w.words @@ phraseto_tsquery('simple', %s)", [_searchable(text)])
 
 
 def _literally(text: str) -> Condition:
@@ -101,7 +101,7 @@ def _begun(word: str) -> Condition:
     """The prefix of words; what is more than one word is looked for as it stands, for beginnings of C++ are many."""
     if len(word) < _SHORTEST_BEGINNING or not _is_plain(word):
         return _whole(word)
-    return Condition("i.words @@ to_tsquery('simple', %s)", [f"'{_quoted(_searchable(word))}':*"])
+    return Condition("w.words @@ to_tsquery('simple', %s)", [f"'{_quoted(_searchable(word))}':*"])
 
 
 def _parts(part: str) -> Condition:
@@ -111,7 +111,7 @@ def _parts(part: str) -> Condition:
 def _any_of(words: Sequence[str]) -> Condition:
     if not words:
         return Condition("false")
-    return Condition("i.words @@ to_tsquery('simple', %s)", [" | ".join(f"'{_quoted(word)}'" for word in words)])
+    return Condition("w.words @@ to_tsquery('simple', %s)", [" | ".join(f"'{_quoted(word)}'" for word in words)])
 
 
 def _quoted(word: str) -> str:

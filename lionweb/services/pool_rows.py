@@ -2,68 +2,107 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 
 from django.db.backends.utils import CursorWrapper
+from django.utils import timezone
+from psycopg.errors import UniqueViolation
 
 from distill.records import Instruction as Row
-from lionweb.models import Pool
+from lionweb.models import NewWords, Pool
 
 BLOCK = 5_000
-_MAKE_TABLE = """
-    CREATE TEMPORARY TABLE imported_rows (
-        position integer, text text, input text, language text, category text, content_hash text
-    ) ON COMMIT DROP
-"""
-_COPY = "COPY imported_rows (position, text, input, language, category, content_hash) FROM STDIN"
-_ADD_INSTRUCTIONS = """
-    INSERT INTO lionweb_instruction (text, input, language, category, content_hash, created_at)
-    SELECT text, input, language, category, content_hash, now() FROM imported_rows ORDER BY position
-    ON CONFLICT (content_hash) DO NOTHING
-"""
-_ADD_ENTRIES = """
-    INSERT INTO lionweb_poolentry (pool_id, instruction_id, position)
-    SELECT %s, instruction.id, imported_rows.position
-    FROM imported_rows JOIN lionweb_instruction instruction USING (content_hash) ORDER BY imported_rows.position
-"""
-# The index of words takes imports up in the background; until then its searches read what it has put aside.
-_PUT_ASIDE = "SET LOCAL gin_pending_list_limit = '2GB'"
-# A block meets its instructions by their hashes; never by reading all there are.
-_BY_INDEX = "SET LOCAL enable_seqscan = off"
+TRIES = 5
+_KNOWN = "SELECT content_hash, id FROM lionweb_instruction WHERE content_hash = ANY(%s)"
+_NEW_IDS = "SELECT nextval('lionweb_instruction_id_seq') FROM generate_series(1, %s)"
+_ADD_INSTRUCTIONS = (
+    "COPY lionweb_instruction (id, content_hash, text, input, language, category, created_at) FROM STDIN"
+)
+_ADD_ENTRIES = "COPY lionweb_poolentry (pool_id, instruction_id, position) FROM STDIN"
+# The words for the search are read afterwards, in the background.
+_WITHOUT_WORDS = "SET LOCAL lionweb.importing = 'yes'"
 # Imports write their instructions one after the other: two that share some would otherwise wait for each other for ever.
 _ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('lionweb.import_pool'))"
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
-def store_rows(cursor: CursorWrapper, pool: Pool, rows: Iterator[Row]) -> tuple[int, int]:
-    """How many rows the pool holds now, and how many of them are new instructions. Within a transaction.
+@dataclass(frozen=True)
+class Stored:
+    """Rows that the pool holds now, and how many of them are new instructions."""
+
+    rows: int = 0
+    new: int = 0
+
+    def __add__(self, other: "Stored") -> "Stored":
+        return Stored(self.rows + other.rows, self.new + other.new)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A row in COPY's format, without its id. Made by the reader: the thread of the database should not wait for it."""
+
+    content_hash: str
+    text: str
+
+
+def store_rows(cursor: CursorWrapper, pool: Pool, rows: Iterator[Row]) -> Stored:
+    """Within a transaction; `rows` are distinct.
 
     Two blocks exist at a time: one that the database takes, in a thread of its own, and one that is being read.
     """
-    for statement in (_ONE_AT_A_TIME, _PUT_ASIDE, _BY_INDEX, _MAKE_TABLE):
+    for statement in (_ONE_AT_A_TIME, _WITHOUT_WORDS):
         cursor.execute(statement)
-    entries, added, position = 0, 0, 0
-    storing: Future[tuple[int, int]] | None = None
+    lines, stored, position = map(_line, rows), Stored(), 0
+    storing: Future[Stored] | None = None
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="import") as database:
-        while block := list(islice(rows, BLOCK)):
-            entries, added = _sum(entries, added, storing)
+        while block := list(islice(lines, BLOCK)):
+            stored += storing.result() if storing else Stored()
             storing = database.submit(_store, cursor, pool.pk, block, position)
             position += len(block)
-    return _sum(entries, added, storing)
+    return stored + (storing.result() if storing else Stored())
 
 
-def _sum(entries: int, added: int, storing: Future[tuple[int, int]] | None) -> tuple[int, int]:
-    more = storing.result() if storing else (0, 0)
-    return entries + more[0], added + more[1]
+def _line(row: Row) -> _Line:
+    fields = (row.content_hash, row.text, row.input, row.language, row.category)
+    return _Line(row.content_hash, "\t".join([_escaped(field) for field in fields]))
 
 
-def _store(cursor: CursorWrapper, pool: int, block: Sequence[Row], position: int) -> tuple[int, int]:
-    """Entries and new instructions of one block."""
-    with cursor.copy(_COPY) as copy:
-        for place, row in enumerate(block, position):
-            copy.write_row((place, row.text, row.input, row.language, row.category, row.content_hash))
-    cursor.execute(_ADD_INSTRUCTIONS)
-    added = cursor.rowcount
-    cursor.execute(_ADD_ENTRIES, [pool])
-    entries = cursor.rowcount
-    cursor.execute("TRUNCATE imported_rows")
-    return entries, added
+def _escaped(field: str) -> str:
+    return field if field.isprintable() and "\\" not in field else field.translate(_ESCAPES)
+
+
+def _store(cursor: CursorWrapper, pool: int, block: Sequence[_Line], position: int) -> Stored:
+    """COPY takes no known instruction, so these are looked up first; one that another writes meanwhile is met again."""
+    for left in reversed(range(TRIES)):
+        cursor.execute("SAVEPOINT pool_block")
+        try:
+            known, new = _ids(cursor, block)
+            break
+        except UniqueViolation:
+            if not left:
+                raise
+            cursor.execute("ROLLBACK TO SAVEPOINT pool_block")
+    ids = known | new
+    entries = "".join([f"{pool}\t{ids[line.content_hash]}\t{place}\n" for place, line in enumerate(block, position)])
+    with cursor.copy(_ADD_ENTRIES) as copy:
+        copy.write(entries)
+    cursor.execute("RELEASE SAVEPOINT pool_block")
+    return Stored(len(block), len(new))
+
+
+def _ids(cursor: CursorWrapper, block: Sequence[_Line]) -> tuple[dict[str, int], dict[str, int]]:
+    """The ids of the block's instructions by their hashes: of the known ones, and of the new ones, now written."""
+    cursor.execute(_KNOWN, [[line.content_hash for line in block]])
+    known: dict[str, int] = dict(cursor.fetchall())
+    lines = [line for line in block if line.content_hash not in known]
+    if not lines:
+        return known, {}
+    cursor.execute(_NEW_IDS, [len(lines)])
+    numbers: list[int] = [number for (number,) in cursor.fetchall()]
+    now = timezone.now().isoformat()
+    with cursor.copy(_ADD_INSTRUCTIONS) as copy:
+        copy.write("".join([f"{n}\t{line.text}\t{now}\n" for n, line in zip(numbers, lines, strict=True)]))
+    first, last = min(numbers), max(numbers)
+    cursor.execute(f"INSERT INTO {NewWords._meta.db_table} (first, last) VALUES (%s, %s)", [first, last])
+    return known, {line.content_hash: n for n, line in zip(numbers, lines, strict=True)}

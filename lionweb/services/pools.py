@@ -78,12 +78,12 @@ def import_pool(*, stream: BinaryIO, filename: str, name: str, kind: str, actor:
         pool = _reserve(name, kind, filename, actor)
         with connection.cursor() as cursor:
             wanted = _until_bad(_rows(stream, filename, report), report, keep_good)
-            report.rows, added = store_rows(cursor, pool, wanted)
+            stored = store_rows(cursor, pool, wanted)
             if report.count and not keep_good:
                 raise BadLines(report.problems, report.count)
-            if not report.rows:
+            if not stored.rows:
                 raise PoolError("No row of the file can be used.", "A pool needs at least one instruction.")
-            report.known = report.rows - added
+            report.rows, report.known = stored.rows, stored.rows - stored.new
         pool.rows, pool.problem_count, pool.problems = report.rows, report.count, report.as_json()
         pool.save(update_fields=["rows", "problem_count", "problems"])
         audit.record(

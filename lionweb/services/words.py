@@ -1,18 +1,23 @@
-"""Collects the words of new instructions, for the search of parts of words and of misspelt ones. Runs in the background."""
+"""Reads the words of new instructions in the background: of imported ones for the search, of all for the list of known words."""
 
 from django.db import connection, transaction
-from django.db.models import Max
 
 from lionweb import queue
-from lionweb.models import Instruction, WordsProgress
+from lionweb.models import NewWords
 
 CHUNK = 5_000
 LONGEST = 100
+_READ = """
+    INSERT INTO lionweb_instructionwords (instruction_id, words)
+    SELECT id, lionweb_words(text, input) FROM lionweb_instruction WHERE id BETWEEN %s AND %s ORDER BY id
+    ON CONFLICT DO NOTHING
+"""
 # Dates, amounts and serial numbers would be most of the words, and nobody misspells them.
-_COLLECT = """
+_LEARN = """
     INSERT INTO lionweb_word (word)
     SELECT DISTINCT word FROM (
-        SELECT unnest(tsvector_to_array(words)) AS word FROM lionweb_instruction WHERE id > %s AND id <= %s
+        SELECT unnest(tsvector_to_array(words)) AS word FROM lionweb_instructionwords
+        WHERE instruction_id BETWEEN %s AND %s
     ) AS used WHERE length(word) BETWEEN 2 AND %s AND word !~ '^[0-9]+$' ORDER BY word
     ON CONFLICT DO NOTHING
 """
@@ -21,37 +26,33 @@ _ALONE = "SELECT pg_try_advisory_xact_lock(hashtext('lionweb.words'))"
 
 
 def ring_if_new() -> None:
-    if _last() > _collected():
+    if NewWords.objects.exists():
         queue.ring_words()
 
 
-def collect_words() -> None:
-    """Let the index of words take up what imports left aside, then go on until every instruction's words are known."""
+def read_words() -> None:
+    """Until nothing is left to read. One worker does it; others that are called meanwhile take no notice."""
+    while _read_chunk():
+        pass
     with connection.cursor() as cursor:
         cursor.execute(_TIDY)
-    while _collect_chunk():
-        pass
 
 
 @transaction.atomic
-def _collect_chunk() -> bool:
+def _read_chunk() -> bool:
     with connection.cursor() as cursor:
         cursor.execute(_ALONE)
-        if not cursor.fetchone()[0]:
-            return False
-        begin = _collected()
-        end = min(begin + CHUNK, _last())
-        if end <= begin:
-            return False
-        cursor.execute(_COLLECT, [begin, end, LONGEST])
-    WordsProgress.objects.update_or_create(pk=1, defaults={"instruction": end})
-    return True
-
-
-def _collected() -> int:
-    progress = WordsProgress.objects.filter(pk=1).first()
-    return progress.instruction if progress else 0
-
-
-def _last() -> int:
-    return Instruction.objects.aggregate(last=Max("pk"))["last"] or 0
+        parts = list(NewWords.objects.order_by("id")[:CHUNK]) if cursor.fetchone()[0] else []
+        room = CHUNK
+        for part in parts:
+            end = min(part.last, part.first + room - 1)
+            cursor.execute(_READ, [part.first, end])
+            cursor.execute(_LEARN, [part.first, end, LONGEST])
+            if end < part.last:
+                NewWords.objects.filter(pk=part.pk).update(first=end + 1)
+                return True
+            NewWords.objects.filter(pk=part.pk).delete()
+            room -= end - part.first + 1
+            if room <= 0:
+                return True
+    return False
