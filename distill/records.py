@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 Message = dict[str, str]
@@ -51,7 +52,7 @@ class Instruction:
     language: str = ""
     category: str = ""
 
-    @property
+    @cached_property
     def content_hash(self) -> str:
         """64 hex digits over text and input: equal instructions have equal hashes everywhere."""
         return hashlib.sha256(f"{self.text}\x1f{self.input}".encode("utf-8", "surrogatepass")).hexdigest()

@@ -32,6 +32,15 @@ def ring_for_leak_scan(*, scan_id: int) -> None:
     transaction.on_commit(lambda: _send("worker.scan_leaks", [scan_id], "default"))
 
 
+def ring_bulk(*, job_id: int) -> None:
+    """Call a worker to a change of many instructions once the transaction is committed."""
+    transaction.on_commit(lambda: _send("worker.bulk", [job_id], "default"))
+
+
+def ring_words() -> None:
+    transaction.on_commit(lambda: _send("worker.words", [], "default"))
+
+
 def _send(task: str, args: list[Any], queue: str) -> None:
     try:
         _producer().send_task(task, args=args, queue=queue, retry=False, expires=60, ignore_result=True)

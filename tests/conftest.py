@@ -1,11 +1,13 @@
 """What all tests of the web app share: plain static files, fast passwords, and a cast of users."""
 
 import pytest
+from django.core.cache import cache
 
 
 @pytest.fixture(autouse=True)
 def _quick_and_plain(settings):
-    """No collected static files and no costly password hash in tests."""
+    """No collected static files, no costly password hash and nothing kept from the last test."""
+    cache.clear()
     settings.STORAGES = {
         **settings.STORAGES,
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},

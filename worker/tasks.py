@@ -12,8 +12,12 @@ from django.db import Error, close_old_connections, connection
 from django.utils import timezone
 
 from lionweb.models import Worker
+from lionweb.services import bulk as bulk_jobs
 from lionweb.services import leak_scans, leases
+from lionweb.services import words as words_known
 from lionweb.services.advance import sweep as sweep_all
+from lionweb.services.bulk_work import work_on
+from lionweb.services.words import read_words
 from worker.celery_app import app
 from worker.run import run_part
 
@@ -31,12 +35,26 @@ def sweep() -> None:
     close_old_connections()
     sweep_all()
     leak_scans.ring_open()
+    bulk_jobs.ring_open()
+    words_known.ring_if_new()
 
 
 @app.task(name="worker.scan_leaks")
 def scan_leaks(scan_id: int) -> None:
     close_old_connections()
     leak_scans.run(scan_id=scan_id)
+
+
+@app.task(name="worker.bulk")
+def bulk(job_id: int) -> None:
+    close_old_connections()
+    work_on(job_id)
+
+
+@app.task(name="worker.words")
+def words() -> None:
+    close_old_connections()
+    read_words()
 
 
 @signals.worker_ready.connect

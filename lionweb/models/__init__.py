@@ -2,6 +2,19 @@
 
 from lionweb.models.approval import ApprovalAction, ApprovalKind, RejectReason
 from lionweb.models.assignment import Assignment
+from lionweb.models.browsing import (
+    BULK_OPEN,
+    BULK_TRANSITIONS,
+    BulkAction,
+    BulkItem,
+    BulkJob,
+    BulkStatus,
+    InstructionWords,
+    ItemState,
+    NewWords,
+    SavedView,
+    Word,
+)
 from lionweb.models.endpoint import Endpoint, EndpointSource
 from lionweb.models.evaluation import EvaluationItem, EvaluationKind, EvaluationSet, LeakHit, LeakScan
 from lionweb.models.experiment import Approval, Experiment, Iteration, MemberPool, Membership, MemberSource
@@ -40,6 +53,17 @@ __all__ = [
     "EvaluationSet",
     "LeakHit",
     "LeakScan",
+    "BULK_OPEN",
+    "BULK_TRANSITIONS",
+    "BulkAction",
+    "BulkItem",
+    "BulkJob",
+    "BulkStatus",
+    "ItemState",
+    "SavedView",
+    "Word",
+    "InstructionWords",
+    "NewWords",
     "ReviewState",
     "UNSETTLED",
     "ReviewLock",

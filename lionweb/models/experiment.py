@@ -94,4 +94,4 @@ class Membership(models.Model):
                 name="member_rejected_reason_is_known",
             ),
         ]
-        indexes = [models.Index(fields=["instruction", "experiment"], name="member_by_instruction")]
+        indexes = [models.Index(fields=["experiment", "instruction"], name="member_by_instruction")]

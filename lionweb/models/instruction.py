@@ -1,32 +1,42 @@
-from django.contrib.postgres.indexes import GinIndex
-from django.contrib.postgres.search import SearchVector, SearchVectorField
 from django.db import models
-from django.db.models.functions import Length
+from django.db.models.functions import Left, Length
+
+TEXT_KEY = 32
+"""Characters by which instructions are put in alphabetical order."""
 
 
 class Instruction(models.Model):
-    """One instruction of the installation. Never edited: an edited one is a new row with the old as its parent."""
+    """One instruction of the installation. Never edited: an edited one is a new row with the old as its parent.
+
+    Category and language are labels and may be set in place.
+    """
 
     text = models.TextField()
     input = models.TextField(blank=True, default="")
     language = models.CharField(max_length=16, blank=True, default="")
     category = models.CharField(max_length=100, blank=True, default="")
-    content_hash = models.CharField(max_length=64, unique=True)
+    content_hash = models.CharField(max_length=64)
     length = models.GeneratedField(
         expression=Length("text") + Length("input"), output_field=models.IntegerField(), db_persist=True
     )
-    words = models.GeneratedField(
-        expression=SearchVector("text", "input", config="simple"), output_field=SearchVectorField(), db_persist=True
-    )
-    edited_from = models.ForeignKey("self", models.PROTECT, null=True, related_name="edits")
-    edited_by = models.ForeignKey("User", models.SET_NULL, null=True, related_name="+")
+    edited_from = models.ForeignKey("self", models.PROTECT, null=True, related_name="edits", db_index=False)
+    edited_by = models.ForeignKey("User", models.SET_NULL, null=True, related_name="+", db_index=False)
     deleted_at = models.DateTimeField(null=True)  # soft: hidden from lists, drawn into no further pool
-    deleted_by = models.ForeignKey("User", models.SET_NULL, null=True, related_name="+")
+    deleted_by = models.ForeignKey("User", models.SET_NULL, null=True, related_name="+", db_index=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        # Not unique=True on the field: that makes a second index, for LIKE.
+        constraints = [models.UniqueConstraint(fields=["content_hash"], name="instruction_stored_once")]
         indexes = [
-            GinIndex(fields=["words"], name="instruction_words"),
+            models.Index(Left("text", TEXT_KEY), "id", name="instruction_text"),
+            models.Index(fields=["-id"], name="instruction_deleted", condition=models.Q(deleted_at__isnull=False)),
+            *(
+                models.Index(
+                    fields=[field], name=f"instruction_{field}", condition=models.Q(**{f"{field}__isnull": False})
+                )
+                for field in ("edited_from", "edited_by", "deleted_by")
+            ),
             models.Index(fields=["category", "id"], name="instruction_category"),
             models.Index(fields=["language", "id"], name="instruction_language"),
             models.Index(fields=["length", "id"], name="instruction_length"),
@@ -64,7 +74,9 @@ class Pool(models.Model):
 
 
 class PoolEntry(models.Model):
-    pool = models.ForeignKey(Pool, models.CASCADE, related_name="entries")
+    pool = models.ForeignKey(
+        Pool, models.CASCADE, related_name="entries", db_index=False
+    )  # its unique keys begin with it
     instruction = models.ForeignKey(Instruction, models.PROTECT, related_name="entries")
     position = models.PositiveIntegerField()
 

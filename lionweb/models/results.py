@@ -122,6 +122,25 @@ class Classification(models.Model):
         indexes = [
             models.Index(fields=["iteration", "pool", "verdict", "id"], name="classified_by_verdict"),
             models.Index(fields=["iteration", "pool", "gap", "id"], name="classified_by_gap"),
+            *(
+                models.Index(fields=["iteration", "checkpoint", *fields, "instruction"], name=f"classified_list_{name}")
+                for name, fields in {
+                    "gap": ["gap"],
+                    "verdict": ["verdict", "gap"],
+                    "teacher": ["score_teacher"],
+                    "student": ["score_student"],
+                }.items()
+            ),
+            models.Index(
+                fields=["iteration", "checkpoint", "person_kind", "instruction"],
+                name="classified_list_decided",
+                condition=models.Q(person_at__isnull=False),
+            ),
+            models.Index(
+                fields=["iteration", "checkpoint", "review_state", "instruction"],
+                name="classified_list_state",
+                condition=~models.Q(review_state=""),
+            ),
             models.Index(
                 fields=["iteration", "queue_rank", "id"],
                 name="classified_to_review",

@@ -11,6 +11,8 @@ from django.db.models.functions import Coalesce
 
 from lionweb.models import Experiment, Pool, PoolEntry
 
+SHAPES_KEPT_SECONDS = 300
+
 
 @dataclass(frozen=True)
 class Share:
@@ -77,13 +79,13 @@ def _pools() -> Any:
 
 
 def _shapes(pools: Sequence[Pool]) -> dict[int, Shape]:
-    """A pool never changes, so each process counts it once."""
-    keys = {f"pool-shape-{pool.pk}-{pool.created_at.timestamp()}": pool.pk for pool in pools}
+    """Each process counts a pool once, and again when it has grown or some minutes have passed: labels may be changed."""
+    keys = {f"pool-shape-{pool.pk}-{pool.created_at.timestamp()}-{pool.rows}": pool.pk for pool in pools}
     found = cache.get_many(keys)
     missing = {key: pk for key, pk in keys.items() if key not in found}
     counted = _count(list(missing.values()))
     fresh = {key: counted[pk] for key, pk in missing.items()}
-    cache.set_many(fresh, timeout=None)
+    cache.set_many(fresh, timeout=SHAPES_KEPT_SECONDS)
     return {pk: (found | fresh)[key] for key, pk in keys.items()}
 
 

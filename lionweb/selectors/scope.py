@@ -3,22 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from django.core.cache import cache
 from django.db import connection
-from django.db.models import Exists, F, FilteredRelation, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef
 
-from lionweb.models import (
-    Approval,
-    Checkpoint,
-    Classification,
-    Experiment,
-    Instruction,
-    Iteration,
-    MemberPool,
-    Membership,
-    Pool,
-)
+from lionweb.models import Checkpoint, Classification, Experiment, Iteration, Pool, User
 
 MOST_CHOICES = 200
+_CHOICES_KEPT_SECONDS = 20
 
 
 @dataclass(frozen=True)
@@ -37,8 +29,9 @@ class Scope:
 class Choices:
     """What the filters offer."""
 
-    pools: tuple[Pool, ...]
-    experiments: tuple[Experiment, ...]
+    pools: tuple[tuple[int, str], ...]
+    experiments: tuple[tuple[int, str], ...]
+    reviewers: tuple[tuple[int, str], ...]
     categories: tuple[str, ...]
     languages: tuple[str, ...]
 
@@ -68,44 +61,18 @@ def _iteration(iterations: Sequence[Iteration], number: int | None) -> Iteration
     return wanted
 
 
-def members(found: QuerySet[Instruction], scope: Scope, *, source: str) -> QuerySet[Instruction]:
-    """The instructions of the scope, with their `position` in the imported pool, and their classification as the relation `seen`.
-
-    A relation is joined anew for each filter that names it: name what is needed of it by an annotation.
-    """
-    if scope.pool:
-        place = FilteredRelation("entries", condition=Q(entries__pool=scope.pool))
-        found = found.annotate(place=place).annotate(position=F("place__position")).filter(position__isnull=False)
-    if not scope.experiment:
-        return found
-    found = found.filter(Exists(_memberships(scope, source).filter(instruction=OuterRef("pk"))))
-    condition = Q(classifications__iteration=scope.iteration, classifications__checkpoint=scope.checkpoint)
-    return found.annotate(seen=FilteredRelation("classifications", condition=condition)) if scope.checkpoint else found
-
-
-def _memberships(scope: Scope, source: str = "") -> QuerySet[Membership]:
-    rows = Membership.objects.filter(experiment=scope.experiment, approval=Approval.APPROVED)
-    number = scope.iteration.number if scope.iteration else 1
-    if scope.member:
-        rows = rows.filter(pool=scope.member)
-    if scope.member == MemberPool.TRAIN:
-        rows = rows.filter(since=number)
-    elif scope.member == MemberPool.CACHE:
-        rows = rows.filter(since__lte=number)
-    return rows.filter(source=source) if source else rows
-
-
-def sources_of(scope: Scope, ids: Sequence[int]) -> dict[int, str]:
-    if not scope.experiment:
-        return {}
-    rows = _memberships(scope).filter(instruction__in=ids).order_by("-since")
-    return dict(rows.values_list("instruction", "source"))
-
-
 def choices() -> Choices:
+    """Kept for some seconds by each process: what the filters offer may lag behind so long."""
+    return cache.get_or_set("browser-choices", _choices, _CHOICES_KEPT_SECONDS)
+
+
+def _choices() -> Choices:
     return Choices(
-        pools=tuple(Pool.objects.only("name").order_by("name")[:MOST_CHOICES]),
-        experiments=tuple(Experiment.objects.only("name").order_by("-pk")[:MOST_CHOICES]),
+        pools=tuple(Pool.objects.order_by("name").values_list("pk", "name")[:MOST_CHOICES]),
+        experiments=tuple(Experiment.objects.order_by("-pk").values_list("pk", "name")[:MOST_CHOICES]),
+        reviewers=tuple(
+            User.objects.filter(is_active=True).order_by("username").values_list("pk", "username")[:MOST_CHOICES]
+        ),
         categories=_names("category"),
         languages=_names("language"),
     )

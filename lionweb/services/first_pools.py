@@ -28,9 +28,10 @@ def first_pools(*, experiment: Experiment) -> None:
 
 
 def _entries(pool_id: int, *, unleaked: bool = False) -> list[int]:
-    rows = PoolEntry.objects.filter(pool_id=pool_id).order_by("position")
-    rows = rows.exclude(leaks.is_leaked()) if unleaked else rows
-    return list(rows.values_list("instruction_id", flat=True))
+    """Deleted instructions are drawn no more."""
+    kept = PoolEntry.objects.filter(pool_id=pool_id, instruction__deleted_at__isnull=True).order_by("position")
+    kept = kept.exclude(leaks.is_leaked()) if unleaked else kept
+    return list(kept.values_list("instruction_id", flat=True))
 
 
 def _add(experiment: Experiment, pool: MemberPool, ids: list[int]) -> None:

@@ -6,14 +6,15 @@ from typing import BinaryIO
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
-from django.db.backends.utils import CursorWrapper
 
 from distill.errors import PoolError
 from distill.pools import PoolProblem, read_pool
 from distill.records import Instruction as Row
+from lionweb import queue
 from lionweb.models import Pool, PoolKind, User
 from lionweb.services import audit, leak_scans
 from lionweb.services.errors import Refused
+from lionweb.services.pool_rows import store_rows
 
 KEPT_PROBLEMS = 200
 
@@ -76,12 +77,13 @@ def import_pool(*, stream: BinaryIO, filename: str, name: str, kind: str, actor:
     with transaction.atomic():
         pool = _reserve(name, kind, filename, actor)
         with connection.cursor() as cursor:
-            cursor.execute(_MAKE_TABLE)
-            _copy(cursor, _until_bad(_rows(stream, filename, report), report, keep_good))
+            wanted = _until_bad(_rows(stream, filename, report), report, keep_good)
+            stored = store_rows(cursor, pool, wanted)
             if report.count and not keep_good:
                 raise BadLines(report.problems, report.count)
-            report.rows, report.known = _store(cursor, pool)
-            cursor.execute("DROP TABLE imported_rows")
+            if not stored.rows:
+                raise PoolError("No row of the file can be used.", "A pool needs at least one instruction.")
+            report.rows, report.known = stored.rows, stored.rows - stored.new
         pool.rows, pool.problem_count, pool.problems = report.rows, report.count, report.as_json()
         pool.save(update_fields=["rows", "problem_count", "problems"])
         audit.record(
@@ -94,6 +96,7 @@ def import_pool(*, stream: BinaryIO, filename: str, name: str, kind: str, actor:
             filename=pool.filename,
         )
         leak_scans.ask(pool=pool)
+        queue.ring_words()
     return pool
 
 
@@ -130,45 +133,3 @@ def _until_bad(rows: Iterator[Row], report: _Report, keep_good: bool) -> Iterato
     for row in rows:
         if keep_good or not report.count:
             yield row
-
-
-_MAKE_TABLE = """
-    CREATE TEMPORARY TABLE imported_rows (
-        position integer, text text, input text, language text, category text, content_hash text
-    ) ON COMMIT DROP
-"""
-_COPY = "COPY imported_rows (position, text, input, language, category, content_hash) FROM STDIN"
-_ADD_INSTRUCTIONS = """
-    INSERT INTO lionweb_instruction (text, input, language, category, content_hash, created_at)
-    SELECT text, input, language, category, content_hash, now() FROM imported_rows ORDER BY position
-    ON CONFLICT (content_hash) DO NOTHING
-"""
-_ADD_ENTRIES = """
-    INSERT INTO lionweb_poolentry (pool_id, instruction_id, position)
-    SELECT %s, instruction.id, imported_rows.position
-    FROM imported_rows JOIN lionweb_instruction instruction USING (content_hash) ORDER BY imported_rows.position
-"""
-# The index of words takes a pool in one go, in half the time that many small portions would need.
-_ONE_PORTION = "SET LOCAL gin_pending_list_limit = '1GB'; SET LOCAL maintenance_work_mem = '256MB'"
-_FILL_INDEX = "SELECT gin_clean_pending_list('instruction_words')"
-# Imports write their instructions one after the other: two that share some would otherwise wait for each other for ever.
-_ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('lionweb.import_pool'))"
-
-
-def _copy(cursor: CursorWrapper, rows: Iterator[Row]) -> None:
-    with cursor.copy(_COPY) as copy:
-        for position, row in enumerate(rows):
-            copy.write_row((position, row.text, row.input, row.language, row.category, row.content_hash))
-
-
-def _store(cursor: CursorWrapper, pool: Pool) -> tuple[int, int]:
-    """How many instructions the pool holds, and how many of them were known before."""
-    cursor.execute(_ONE_AT_A_TIME)
-    cursor.execute(_ONE_PORTION)
-    cursor.execute(_ADD_INSTRUCTIONS)
-    added = cursor.rowcount
-    cursor.execute(_FILL_INDEX)
-    cursor.execute(_ADD_ENTRIES, [pool.pk])
-    if not cursor.rowcount:
-        raise PoolError("No row of the file can be used.", "A pool needs at least one instruction.")
-    return cursor.rowcount, cursor.rowcount - added

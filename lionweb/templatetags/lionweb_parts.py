@@ -1,5 +1,6 @@
 """Small parts of pages: icons, status pills, the navigation."""
 
+from functools import cache
 from typing import Any
 
 from django import template
@@ -27,6 +28,7 @@ LEAST_ROLES = {"my-reviews": Role.ANNOTATOR, "people": Role.ADMIN, "audit": Role
 
 
 @register.simple_tag
+@cache
 def icon(name: str) -> SafeString:
     """An inline icon of 16 x 16 units in the text's colour. Decoration: say the same in words beside it."""
     return format_html(

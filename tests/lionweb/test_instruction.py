@@ -203,5 +203,5 @@ class TestLineage:
 
 
 def test_the_number_of_queries_is_fixed(viewer, experiment, django_assert_max_num_queries):
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(20):
         see(viewer, cached(experiment))
