@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from django.contrib.postgres.search import SearchQuery
-from django.db.models import Q
+from django.db.models import BooleanField, Q
+from django.db.models.expressions import RawSQL
 
 from distill.records import Verdict
 from lionweb.models import OPEN_STATES, OPINIONS, ReviewState
+from lionweb.selectors.instruction_search import Condition, few_with, matching
 
 SHOWN: dict[str, Q] = {
     "open": Q(review_state__in=OPEN_STATES),
@@ -19,6 +20,7 @@ TELLING = (ReviewState.CONFIRMED.value, ReviewState.OVERRIDDEN.value)
 """States that give away what the referee said."""
 VERDICTS = tuple(v.value for v in Verdict)
 LONGEST = 200
+RARE = 500
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,30 @@ class ReviewFilters:
         if self.category:
             found &= Q(instruction__category=self.category)
         if self.q:
-            found &= Q(instruction__words=SearchQuery(self.q, config="simple", search_type="websearch"))
+            found &= self._words()
         return found
+
+    def _words(self) -> Q:
+        """A rare word is looked up first: to walk the whole queue in search of it would take long. A common one is
+        found soon on the way."""
+        condition = matching(self.q)
+        if condition is None:
+            return Q()
+        few = few_with(condition, RARE)
+        return Q(_holds(condition)) if few is None else Q(instruction__in=few)
 
     def as_query(self) -> dict[str, str]:
         """What differs from the plain queue, for an address."""
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+
+
+def _holds(condition: Condition) -> RawSQL:
+    """Of a classification: its instruction meets the condition."""
+    sql = f"""EXISTS (
+        SELECT 1 FROM lionweb_instruction i JOIN lionweb_instructionwords w ON w.instruction_id = i.id
+        WHERE i.id = lionweb_classification.instruction_id AND {condition.sql}
+    )"""
+    return RawSQL(sql, condition.values, output_field=BooleanField())
 
 
 EVERYTHING = ReviewFilters()

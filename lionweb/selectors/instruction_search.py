@@ -40,6 +40,18 @@ def matching(words: str) -> Condition | None:
     return _joined(found, "OR") if found else None
 
 
+def few_with(condition: Condition, most: int) -> list[int] | None:
+    """The ids of the instructions that meet a condition; None if there are more than `most`."""
+    query = f"""
+        SELECT i.id FROM lionweb_instruction i JOIN lionweb_instructionwords w ON w.instruction_id = i.id
+        WHERE {condition.sql} LIMIT %s
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(query, [*condition.values, most + 1])
+        ids = [row[0] for row in cursor.fetchall()]
+    return ids if len(ids) <= most else None
+
+
 def _joined(parts: Sequence[Condition], word: str) -> Condition:
     sql = f" {word} ".join(part.sql for part in parts)
     return Condition(f"({sql})" if len(parts) > 1 else sql, [value for part in parts for value in part.values])
