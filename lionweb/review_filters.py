@@ -7,7 +7,7 @@ from django.contrib.postgres.search import SearchQuery
 from django.db.models import Q
 
 from distill.records import Verdict
-from lionweb.models import OPEN_STATES, OPINIONS, ReviewState
+from lionweb.models import OPEN_STATES, OPINIONS, DecisionKind, ReviewState
 
 SHOWN: dict[str, Q] = {
     "open": Q(review_state__in=OPEN_STATES),
@@ -18,6 +18,7 @@ SHOWN: dict[str, Q] = {
 TELLING = (ReviewState.CONFIRMED.value, ReviewState.OVERRIDDEN.value)
 """States that give away what the referee said."""
 VERDICTS = tuple(v.value for v in Verdict)
+DECISIONS = {kind.value: kind.label for kind in DecisionKind if kind in OPINIONS}
 LONGEST = 200
 
 
@@ -69,7 +70,7 @@ def filters_of(query: Mapping[str, str], *, blind: bool = False) -> ReviewFilter
     return ReviewFilters(
         show=word("show", states_shown(blind=blind)) or "open",
         verdict="" if blind else word("verdict", VERDICTS),
-        decision=word("decision", tuple(sorted(OPINIONS))),
+        decision="" if blind else word("decision", tuple(DECISIONS)),
         only="" if blind else word("only", ("flipped", "audit")),
         category=text("category"),
         q=text("q"),
