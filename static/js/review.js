@@ -6,6 +6,7 @@
   let opened = Date.now();
   let alive = Date.now();
   let busy = false;
+  let item = "";
 
   function work() {
     return document.getElementById("review-work");
@@ -101,13 +102,13 @@
     }
   }
 
-  function dropDrafts(item) {
+  function dropDrafts() {
     for (const name of ["comment", "corrected"]) sessionStorage.removeItem(DRAFT + item + "-" + name);
   }
 
   /* ---- From item to item ---- */
   function isMine(event) {
-    return event.detail.target && (event.detail.target.id === "review-work" || event.detail.target.id === "review-pair");
+    return event.detail.target && event.detail.target.id === "review-work";
   }
 
   document.addEventListener("htmx:beforeRequest", function (event) {
@@ -133,14 +134,16 @@
     }
   });
   document.addEventListener("review-saved", function () {
-    dropDrafts(work().dataset.item);
+    dropDrafts();
   });
   document.addEventListener("htmx:sendError", function (event) {
     if (isMine(event)) say("Not saved: the server did not answer. What you typed is kept; try again.");
   });
   document.addEventListener("htmx:afterSwap", function (event) {
     if (event.detail.target.id !== "review-work") return;
+    const isSame = work().dataset.item === item;
     arrive();
+    if (isSame) return;
     const title = document.getElementById("review-title");
     title.focus({ preventScroll: true });
     window.scrollTo(0, 0);
@@ -149,8 +152,9 @@
   });
 
   function arrive() {
-    opened = Date.now();
-    if (work().dataset.item) {
+    if (work().dataset.item !== item) opened = Date.now();
+    item = work().dataset.item;
+    if (item) {
       restoreDrafts();
       const url = work().dataset.url;
       if (url !== location.pathname + location.search) history.replaceState(history.state, "", url);
