@@ -7,7 +7,7 @@ from django.db.models import BooleanField, Q
 from django.db.models.expressions import RawSQL
 
 from distill.records import Verdict
-from lionweb.models import OPEN_STATES, OPINIONS, ReviewState
+from lionweb.models import OPEN_STATES, OPINIONS, DecisionKind, ReviewState
 from lionweb.selectors.instruction_search import Condition, few_with, matching
 
 SHOWN: dict[str, Q] = {
@@ -19,6 +19,7 @@ SHOWN: dict[str, Q] = {
 TELLING = (ReviewState.CONFIRMED.value, ReviewState.OVERRIDDEN.value)
 """States that give away what the referee said."""
 VERDICTS = tuple(v.value for v in Verdict)
+DECISIONS = {kind.value: kind.label for kind in DecisionKind if kind in OPINIONS}
 LONGEST = 200
 RARE = 500
 
@@ -89,7 +90,7 @@ def filters_of(query: Mapping[str, str], *, blind: bool = False) -> ReviewFilter
     return ReviewFilters(
         show=word("show", states_shown(blind=blind)) or "open",
         verdict="" if blind else word("verdict", VERDICTS),
-        decision=word("decision", tuple(sorted(OPINIONS))),
+        decision="" if blind else word("decision", tuple(DECISIONS)),
         only="" if blind else word("only", ("flipped", "audit")),
         category=text("category"),
         q=text("q"),

@@ -11,10 +11,11 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from distill.errors import DistillError
 from lionweb.models import OPEN_STATES, Classification, DecisionKind, Role, StageStatus
 from lionweb.permissions import needs, signed_in
-from lionweb.review_filters import VERDICTS, states_shown
+from lionweb.review_filters import DECISIONS, VERDICTS, states_shown
 from lionweb.selectors import review_queue as queued
 from lionweb.selectors.review import ReviewItem, review_item, teacher_stands_left
 from lionweb.services import gates, reviews
+from lionweb.services.assignments import may_review
 from lionweb.services.errors import Refused
 from lionweb.services.review_locks import refresh, release, take, take_next
 from lionweb.views.review_desk import Desk, desk_at, row_at, stage_at, stage_of
@@ -147,7 +148,7 @@ def _item_asked(request: HttpRequest, desk: Desk, word: str) -> tuple[int, Disti
 
 
 def _may_decide(request: HttpRequest, desk: Desk) -> bool:
-    return signed_in(request).may(Role.ANNOTATOR) and not desk.is_closed
+    return not desk.is_closed and may_review(signed_in(request), desk.stage.iteration.experiment)
 
 
 def _first(request: HttpRequest, desk: Desk) -> int | None:
@@ -217,10 +218,12 @@ def _show(
         "draft": typed or (item.draft if item else {}),
         "failure": failure,
         "may_decide": _may_decide(request, desk),
+        "others_are_assigned": person.may(Role.ANNOTATOR) and not may_review(person, desk.stage.iteration.experiment),
         "may_close": person.may(Role.RESEARCHER) and desk.stage.status == StageStatus.WAITING,
         "progress": queued.own_progress(desk.stage.iteration, person),
         "states": states_shown(blind=desk.is_blind),
         "verdicts": VERDICTS,
+        "decisions": DECISIONS,
         "other_view": desk.other_view(pk),
         "tau": desk.stage.iteration.experiment.settings.referee.tau,
         "stage": desk.stage,

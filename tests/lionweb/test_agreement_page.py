@@ -166,9 +166,10 @@ class TestPage:
     def test_cells_lead_to_their_items(self, client, judged, alice):
         client.force_login(alice)
 
-        link = f"/experiments/{judged.experiment_id}/iterations/1/review/?show=all&amp;verdict=hard&amp;decision=easy"
+        link = f"/experiments/{judged.experiment_id}/iterations/1/review/?show=all&amp;view=list&amp;verdict=hard&amp;decision=easy"
         assert link in fact(client, judged)
-        assert client.get(link.replace("&amp;", "&")).status_code == 200
+        rows = client.get(link.replace("&amp;", "&")).context["rows"]
+        assert [row.pk for row, _ in rows] == [review.items_of(judged)[2].pk]
 
     def test_with_single_opinions_there_is_no_agreement_and_it_says_so(self, client, alice, bob):
         iteration = review.waiting_iteration(alice)

@@ -87,6 +87,15 @@ class TestEnforcement:
 
         assert not item.decisions.exists()
 
+    def test_the_page_shows_them_the_item_and_why_they_cannot_decide(self, client, iteration, alice, bob, other):
+        assign(experiment=iteration.experiment, user=bob, actor=alice)
+        client.force_login(other)
+
+        page = client.get(f"/experiments/{iteration.experiment_id}/iterations/1/review/").content.decode()
+
+        assert "Other people are assigned to review this experiment." in page
+        assert "/decide/" not in page
+
     def test_those_who_are_assigned_go_on(self, iteration, alice, bob):
         assign(experiment=iteration.experiment, user=bob, actor=alice)
 

@@ -87,21 +87,21 @@ class TestTaking:
         assert take_next(iteration=iteration, person=alice) == first
         assert take_next(iteration=iteration, person=alice, after=first) == second
 
-    def test_two_may_look_at_an_item_that_needs_two_and_no_third(self, alice, bob, charlie):
+    def test_two_may_look_at_an_item_that_needs_two_and_no_third(self, alice, bob, dora):
         iteration = waiting(alice, reviewers_per_item=2)
         first, second, *_ = items(iteration)
 
-        given = [take_next(iteration=iteration, person=person) for person in (alice, bob, charlie)]
+        given = [take_next(iteration=iteration, person=person) for person in (alice, bob, dora)]
 
         assert given == [first, first, second]
 
-    def test_of_an_item_with_one_opinion_of_two_only_one_more_is_asked(self, alice, bob, charlie):
+    def test_of_an_item_with_one_opinion_of_two_only_one_more_is_asked(self, alice, bob, dora):
         iteration = waiting(alice, reviewers_per_item=2)
         first, second, *_ = items(iteration)
         reviews.decide(classification=first, person=alice, kind="hard")
 
         assert take_next(iteration=iteration, person=bob) == first
-        assert take_next(iteration=iteration, person=charlie) == second
+        assert take_next(iteration=iteration, person=dora) == second
 
     def test_an_expired_lock_is_free_and_goes(self, iteration, alice, bob):
         first = take_next(iteration=iteration, person=bob)

@@ -47,7 +47,7 @@ WRITERS = {
     "person-reactivate": Role.ADMIN,
 }
 """Writes for which an annotator is not enough. A new one that is missing here must at least be closed to viewers."""
-LOOKING_CHANGES = {"review-next", "review-item", "review-gate", "classification-review"}
+LOOKING_CHANGES = {"review-gate"}
 """Opening an item of the review queue locks it for the person who looks."""
 
 
@@ -68,12 +68,13 @@ def addresses(alice, dora):
     """An address of every page, with numbers of rows that exist."""
     iteration = review.waiting_iteration(alice)
     make.add_candidates(iteration, make.make_instructions(2), accepted=1)
-    known = {"pk": 1, "number": 1}
+    known = {"number": 1, "side": "teacher"}
     experiment = iteration.experiment
     rows = {
         "experiments/": experiment.pk,
         "stages/": iteration.stages.first().pk,
         "classifications/": review.items_of(iteration)[0].pk,
+        "reviews/": review.items_of(iteration)[0].pk,
         "candidates/": iteration.candidates.first().pk,
         "pools/": experiment.pool_id,
         "endpoints/": experiment.endpoint_id,
@@ -84,7 +85,7 @@ def addresses(alice, dora):
     def address(name):
         pattern = PATTERNS[name].pattern
         start = next((pk for prefix, pk in rows.items() if str(pattern).startswith(prefix)), 1)
-        values = {key: start if key == "pk" else known.get(key, 1) for key in pattern.converters}
+        values = {key: start if key == "pk" else known[key] for key in pattern.converters}
         return reverse(name, kwargs=values)
 
     return address
