@@ -52,6 +52,7 @@ LABELS = {
     "easy": "New from easy",
     "reask": "Ask again (times)",
     "max_attempts": "Attempts per instruction",
+    "leak_policy": "Overlaps with benchmarks",
     "max_grad_norm": "Gradient clipping",
     "warmup_ratio": "Warm-up share",
     "review": "Review gate",

@@ -12,6 +12,7 @@ from lionweb.services import leaks
 
 CHUNK = 5000
 CLAIM = timedelta(seconds=120)
+TURN = timedelta(seconds=15)
 REMARK = "leaks"
 
 
@@ -33,13 +34,16 @@ def ring_open() -> None:
 
 
 def run(*, scan_id: int) -> None:
-    """Work on a scan to its end, unless another worker does."""
+    """Work on a scan for a turn, unless another worker does, then make room for other work and call again."""
     now = timezone.now()
     free = Q(claimed_until__isnull=True) | Q(claimed_until__lt=now)
-    claimed = LeakScan.objects.filter(free, pk=scan_id, finished_at__isnull=True).update(claimed_until=now + CLAIM)
-    if claimed:
-        while _step(scan_id):
-            pass
+    if not LeakScan.objects.filter(free, pk=scan_id, finished_at__isnull=True).update(claimed_until=now + CLAIM):
+        return
+    while _step(scan_id):
+        if timezone.now() > now + TURN:
+            LeakScan.objects.filter(pk=scan_id).update(claimed_until=None)
+            queue.ring_for_leak_scan(scan_id=scan_id)
+            return
 
 
 def finish(*, pool: Pool) -> None:

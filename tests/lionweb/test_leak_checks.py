@@ -151,6 +151,25 @@ class TestOfANewSet:
 
         assert sent == [("worker.scan_leaks", [scan.pk], "default")]
 
+    def test_a_long_check_makes_room_for_other_work_and_calls_again(
+        self, sent, monkeypatch, django_capture_on_commit_callbacks
+    ):
+        make_instructions(30)
+        know([ITEM])
+        monkeypatch.setattr("lionweb.services.leak_scans.CHUNK", 7)
+        monkeypatch.setattr("lionweb.services.leak_scans.TURN", timedelta(0))
+        scan = LeakScan.objects.get()
+
+        with django_capture_on_commit_callbacks(execute=True):
+            leak_scans.run(scan_id=scan.pk)
+
+        scan.refresh_from_db()
+        assert (scan.finished_at, scan.claimed_until) == (None, None)
+        assert sent == [("worker.scan_leaks", [scan.pk], "default")]
+        for _ in range(4):
+            leak_scans.run(scan_id=scan.pk)
+        assert LeakScan.objects.get().finished_at
+
     def test_a_check_that_ran_twice_changes_nothing(self):
         know([ITEM])
         do_import([ITEM])
