@@ -36,7 +36,7 @@ DECISIONS = {"any": "decided", "none": "not decided"} | {
 DELETED = {"only": "deleted ones only", "with": "deleted ones too"}
 _JUDGED_FILTERS = ("verdict", "decision", "review", "reviewer", "gap_from", "gap_to", "teacher_from", "teacher_to")
 _JUDGED_FILTERS += ("student_from", "student_to")
-_WORDS = ("q", "category", "language", "after", "before")
+_WORDS = ("q", "category", "language")
 _WHOLE = ("pool", "experiment", "iteration", "reviewer", "length_from", "length_to")
 _NUMBERS = ("gap_from", "gap_to", "teacher_from", "teacher_to", "student_from", "student_to")
 _LONGEST_NUMBER = 9
@@ -126,10 +126,12 @@ def offered_columns(scope: Scope) -> dict[str, str]:
 def state_of(said: Mapping[str, str]) -> BrowserState:
     """A word that means nothing is passed over. Raises ValueError for a number that is none."""
     text = {name: said.get(name, "").replace("\0", "").strip() for name in _WORDS}
+    places = {name: said.get(name, "").replace("\0", "") for name in ("after", "before")}  # blanks may be part of a key
     whole = {name: _whole_number(said, name) for name in _WHOLE}
     numbers = {name: _number(said, name) for name in _NUMBERS}
     return BrowserState(
         **text,
+        **places,
         **whole,
         **numbers,
         member=_one_of(said, "member", MemberPool.values),
