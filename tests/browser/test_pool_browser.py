@@ -70,12 +70,14 @@ def test_filter_columns_selection_bulk_edit_and_undo(sign_in, alice, experiment,
 
 def test_all_that_match_are_deleted_and_restored_from_the_list(sign_in, alice, db, shoot):
     make.make_instructions(70)
+    english = Instruction.objects.filter(language="en").count()
     page = sign_in(alice)
     page.goto("/instructions/?language=en")
 
     page.check("#pick-all")
     page.check("#bulk-all")
-    assert "all 70 that match" in page.inner_text("#bulk")
+    assert english > 50
+    assert f"all {english} that match" in page.inner_text("#bulk")
     page.select_option("#bulk-action", "delete")
     assert page.locator("#bulk-value").is_hidden()
     page.click("#bulk-start")
@@ -84,7 +86,7 @@ def test_all_that_match_are_deleted_and_restored_from_the_list(sign_in, alice, d
     page.wait_for_selector(".empty")
     shoot(page, "pool-browser-empty")
 
-    assert Instruction.objects.filter(deleted_at__lte=timezone.now(), deleted_by=alice).count() == 70
+    assert Instruction.objects.filter(deleted_at__lte=timezone.now(), deleted_by=alice).count() == english
 
 
 def test_a_view_is_saved_shared_and_opened(sign_in, alice, experiment):
