@@ -249,6 +249,7 @@ def run(folder: Path, *, instructions: int, judged: int, requests: int, seconds:
         cases = [*list_cases(instructions), instruction_case(instructions)]
         for case in cases:
             measure(site, case, requests)
+        pages_per_second(port, cookie, instructions, min(seconds, 5.0))  # so that every thread has worked once
         before = memory_of(pid)
         rate = pages_per_second(port, cookie, instructions, seconds)
         after = memory_of(pid)

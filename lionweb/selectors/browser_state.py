@@ -34,9 +34,10 @@ DECISIONS = {"any": "decided", "none": "not decided"} | {
     kind.value: str(kind.label) for kind in DecisionKind if kind in OPINIONS
 }
 DELETED = {"only": "deleted ones only", "with": "deleted ones too"}
-_JUDGED_FILTERS = ("verdict", "decision", "review", "reviewer", "gap_from", "gap_to", "teacher_from", "teacher_to")
-_JUDGED_FILTERS += ("student_from", "student_to")
-_WORDS = ("q", "category", "language", "after", "before")
+_JUDGED_CHOICES = ("verdict", "decision", "review")
+_JUDGED_NUMBERS = ("reviewer", "gap_from", "gap_to", "teacher_from", "teacher_to", "student_from", "student_to")
+_JUDGED_FILTERS = _JUDGED_CHOICES + _JUDGED_NUMBERS
+_WORDS = ("q", "category", "language")
 _WHOLE = ("pool", "experiment", "iteration", "reviewer", "length_from", "length_to")
 _NUMBERS = ("gap_from", "gap_to", "teacher_from", "teacher_to", "student_from", "student_to")
 _LONGEST_NUMBER = 9
@@ -125,13 +126,12 @@ def offered_columns(scope: Scope) -> dict[str, str]:
 
 def state_of(said: Mapping[str, str]) -> BrowserState:
     """A word that means nothing is passed over. Raises ValueError for a number that is none."""
-    text = {name: said.get(name, "").replace("\0", "").strip() for name in _WORDS}
-    whole = {name: _whole_number(said, name) for name in _WHOLE}
-    numbers = {name: _number(said, name) for name in _NUMBERS}
+    given: dict[str, Any] = {name: said.get(name, "").replace("\0", "").strip() for name in _WORDS}
+    given |= {name: said.get(name, "").replace("\0", "") for name in ("after", "before")}  # blanks may be part of a key
+    given |= {name: _whole_number(said, name) for name in _WHOLE}
+    given |= {name: _number(said, name) for name in _NUMBERS}
     return BrowserState(
-        **text,
-        **whole,
-        **numbers,
+        **given,
         member=_one_of(said, "member", MemberPool.values),
         verdict=_one_of(said, "verdict", [one.value for one in Verdict]),
         decision=_one_of(said, "decision", list(DECISIONS)),
@@ -148,9 +148,8 @@ def fitted(state: BrowserState, scope: Scope) -> BrowserState:
     if not scope.experiment:
         state = replace(state, member="", iteration=None, source="")
     if not scope.checkpoint:
-        state = replace(
-            state, **{name: "" if name in ("verdict", "decision", "review") else None for name in _JUDGED_FILTERS}
-        )
+        nothing: dict[str, Any] = dict.fromkeys(_JUDGED_CHOICES, "") | dict.fromkeys(_JUDGED_NUMBERS)
+        state = replace(state, **nothing)
     first = "position" if scope.pool else "id"
     fits = {"position": bool(scope.pool)}.get(state.key, bool(scope.checkpoint) or state.key not in JUDGED_SORTS)
     return state if state.key and fits else replace(state, sort=first)

@@ -1,6 +1,6 @@
 """Changes of many instructions at once, as pages show them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -59,6 +59,6 @@ def all_jobs(person: User) -> list[ShownJob]:
     return _shown(BulkJob.objects.select_related("pool", "actor").order_by("-id")[:MOST_LISTED], person)
 
 
-def _shown(jobs: Sequence[BulkJob], person: User) -> list[ShownJob]:
+def _shown(jobs: Iterable[BulkJob], person: User) -> list[ShownJob]:
     may_change, all_of_them = person.may(Role.RESEARCHER), person.may(Role.ADMIN)
     return [ShownJob(job, may_change and (all_of_them or job.actor_id == person.pk)) for job in jobs]

@@ -34,7 +34,7 @@ def matching(words: str) -> Condition | None:
     for term in _TERM.finditer(words.strip()[:LONGEST]):
         if term.group(0).lower() == "or" and alternatives[-1]:
             alternatives.append([])
-        else:
+        elif term.group(2) != "":  # an empty phrase asks for nothing
             alternatives[-1].append(_condition(term))
     found = [_joined(terms, "AND") for terms in alternatives if terms]
     return _joined(found, "OR") if found else None

@@ -63,7 +63,11 @@ def _iteration(iterations: Sequence[Iteration], number: int | None) -> Iteration
 
 def choices() -> Choices:
     """Kept for some seconds by each process: what the filters offer may lag behind so long."""
-    return cache.get_or_set("browser-choices", _choices, _CHOICES_KEPT_SECONDS)
+    kept: Choices | None = cache.get("browser-choices")
+    if kept is None:
+        kept = _choices()
+        cache.set("browser-choices", kept, _CHOICES_KEPT_SECONDS)
+    return kept
 
 
 def _choices() -> Choices:

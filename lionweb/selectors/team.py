@@ -100,9 +100,9 @@ def _audit_slice(iteration: Iteration) -> AuditSlice:
     rows = Classification.objects.filter(iteration=iteration, audit_slice=True)
     decided = ~Q(person_kind="")
     counts = rows.aggregate(
-        drawn=Count("iteration"),
-        decided=Count("iteration", filter=decided),
-        wrong=Count("iteration", filter=decided & ~Q(person_kind=F("referee_verdict"))),
+        drawn=Count("pk"),
+        decided=Count("pk", filter=decided),
+        wrong=Count("pk", filter=decided & ~Q(person_kind=F("referee_verdict"))),
     )
     return AuditSlice(**counts)
 

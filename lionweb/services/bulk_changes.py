@@ -104,9 +104,9 @@ _TAKE_OUT = """
     UPDATE lionweb_bulkitem b SET state = CASE WHEN gone.instruction_id IS NULL THEN 'kept' ELSE 'undone' END
     FROM part LEFT JOIN gone USING (instruction_id) WHERE b.id = part.id
 """
-_COUNT_POOL = (
-    "UPDATE lionweb_pool SET rows = (SELECT count(*) FROM lionweb_poolentry WHERE pool_id = id) WHERE id = %(pool)s"
-)
+_COUNT_POOL = """
+    UPDATE lionweb_pool SET rows = (SELECT count(*) FROM lionweb_poolentry WHERE pool_id = %(pool)s) WHERE id = %(pool)s
+"""
 
 
 def apply_chunk(job: BulkJob) -> int:

@@ -53,12 +53,14 @@ def store_rows(cursor: CursorWrapper, pool: Pool, rows: Iterator[Row]) -> Stored
     """
     for statement in (_ONE_AT_A_TIME, _WITHOUT_WORDS):
         cursor.execute(statement)
-    lines, stored, position = map(_line, rows), Stored(), 0
+    lines, stored, last, position = map(_line, rows), Stored(), Stored(), 0
     storing: Future[Stored] | None = None
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="import") as database:
         while block := list(islice(lines, BLOCK)):
-            stored += storing.result() if storing else Stored()
-            storing = database.submit(_store, cursor, pool.pk, block, position)
+            last = storing.result() if storing else Stored()
+            stored += last
+            look_up = last.rows != last.new or not position
+            storing = database.submit(_store, cursor, pool.pk, block, position, look_up)
             position += len(block)
     return stored + (storing.result() if storing else Stored())
 
@@ -72,17 +74,18 @@ def _escaped(field: str) -> str:
     return field if field.isprintable() and "\\" not in field else field.translate(_ESCAPES)
 
 
-def _store(cursor: CursorWrapper, pool: int, block: Sequence[_Line], position: int) -> Stored:
-    """COPY takes no known instruction, so these are looked up first; one that another writes meanwhile is met again."""
+def _store(cursor: CursorWrapper, pool: int, block: Sequence[_Line], position: int, look_up: bool) -> Stored:
+    """COPY takes no known instruction: they are looked up where the last block had some, or once COPY has met one."""
     for left in reversed(range(TRIES)):
         cursor.execute("SAVEPOINT pool_block")
         try:
-            known, new = _ids(cursor, block)
+            known, new = _ids(cursor, block, look_up)
             break
         except UniqueViolation:
             if not left:
                 raise
             cursor.execute("ROLLBACK TO SAVEPOINT pool_block")
+            look_up = True
     ids = known | new
     entries = "".join([f"{pool}\t{ids[line.content_hash]}\t{place}\n" for place, line in enumerate(block, position)])
     with cursor.copy(_ADD_ENTRIES) as copy:
@@ -91,10 +94,12 @@ def _store(cursor: CursorWrapper, pool: int, block: Sequence[_Line], position: i
     return Stored(len(block), len(new))
 
 
-def _ids(cursor: CursorWrapper, block: Sequence[_Line]) -> tuple[dict[str, int], dict[str, int]]:
+def _ids(cursor: CursorWrapper, block: Sequence[_Line], look_up: bool) -> tuple[dict[str, int], dict[str, int]]:
     """The ids of the block's instructions by their hashes: of the known ones, and of the new ones, now written."""
-    cursor.execute(_KNOWN, [[line.content_hash for line in block]])
-    known: dict[str, int] = dict(cursor.fetchall())
+    known: dict[str, int] = {}
+    if look_up:
+        cursor.execute(_KNOWN, [[line.content_hash for line in block]])
+        known = dict(cursor.fetchall())
     lines = [line for line in block if line.content_hash not in known]
     if not lines:
         return known, {}

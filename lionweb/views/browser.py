@@ -65,7 +65,9 @@ def instructions(request: HttpRequest) -> HttpResponse:
         near = alike(state.q)
         other = browser_page(replace(state, q=near), scope) if near else page
         page, note = (other, near) if other.rows else (page, "")
-    shown = {"state": state, "scope": scope, "page": page, "instead": note} | _results(request, state, scope)
+    shown: dict[str, Any] = {"state": state, "scope": scope, "page": page, "instead": note} | _results(
+        request, state, scope
+    )
     shown["rows"] = table_rows(page.rows, shown["columns"], query=_onward(scope), selectable=shown["may_change"])
     if request.headers.get("HX-Request"):
         return _fragment(request, state, scope, shown)

@@ -200,3 +200,26 @@ def test_positions_are_unique_and_leave_no_row_out():
 
     assert PoolEntry.objects.filter(pool=pool).count() == 2500
     assert list(pool.entries.order_by("position").values_list("position", flat=True)) == list(range(2500))
+
+
+def test_known_instructions_in_later_blocks_are_met_too(monkeypatch):
+    from lionweb.services import pool_rows
+
+    monkeypatch.setattr(pool_rows, "BLOCK", 4)
+    do_import(numbered(3, start=9))
+
+    second = do_import(numbered(20), name="Second")
+
+    assert Instruction.objects.count() == 20
+    assert second.rows == 20
+    texts = list(second.entries.order_by("position").values_list("instruction__text", flat=True))
+    assert texts == [f"Explain point {number}." for number in range(20)]
+    assert "3 instructions were known already" in second.problems[0]["message"]
+
+
+def test_tabs_breaks_and_backslashes_come_through():
+    text = "a\tb\\n\nc\\.\r\x0b\u2028\\N d"
+    do_import(lines({"instruction": text, "input": "\\"}))
+
+    row = Instruction.objects.get()
+    assert (row.text, row.input) == (text, "\\")

@@ -1,6 +1,6 @@
 import subprocess
 import sys
-from argparse import ArgumentParser
+from argparse import REMAINDER, ArgumentParser
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,11 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", choices=_names())
+        parser.add_argument("options", nargs=REMAINDER, help="options of the benchmark, such as --help")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        done = subprocess.run([sys.executable, "-m", f"bench.{options['name']}"], cwd=settings.BASE_DIR, check=False)
+        argv = [sys.executable, "-m", f"bench.{options['name']}", *options["options"]]
+        done = subprocess.run(argv, cwd=settings.BASE_DIR, check=False)
         if done.returncode:
             raise CommandError(f"The benchmark {options['name']} ended with {done.returncode}.", returncode=1)
 
