@@ -152,7 +152,9 @@ class TestShowing:
 
     def test_a_search_finds_words_of_the_instruction(self, annotator, iteration):
         item = items(iteration)[5]
-        Instruction.objects.filter(pk=item.instruction_id).update(text="Describe a xylophone")
+        Classification.objects.filter(pk=item.pk).update(
+            instruction=Instruction.objects.create(text="Describe a xylophone", content_hash="x" * 64)
+        )
 
         assert shown(annotator.get(url(iteration), {"q": "xylophone"})) == item
 

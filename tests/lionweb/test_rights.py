@@ -14,7 +14,7 @@ OPEN = {"sign-in", "healthz"}
 """Without signing in."""
 LEADS_ON = {"home"}
 """Only sends on to another page."""
-OWN = {"sign-out", "own-password"}
+OWN = {"sign-out", "own-password", "view-save", "view-delete"}
 """Writes that everybody may do, for themselves alone."""
 READERS = {
     "my-reviews": Role.ANNOTATOR,
