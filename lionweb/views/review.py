@@ -52,7 +52,7 @@ def decide(request: HttpRequest, pk: int) -> HttpResponse:
         typed = {name: request.POST.get(name, "") for name in ("comment", "corrected")}
         return _show(request, desk, pk, failure=failure, typed=typed)
     answer = _go(request, desk, _next_after(request, desk, row))
-    answer["HX-Trigger"] = "review-saved"
+    answer["HX-Trigger"] = "review-saved, review-changed"
     return answer
 
 
@@ -66,7 +66,9 @@ def undo(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     except DistillError as failure:
         asked = request.POST.get("item", "")
         return _show(request, desk, int(asked) if _is_id(asked) else None, failure=failure)
-    return _go(request, desk, row.pk)
+    answer = _go(request, desk, row.pk)
+    answer["HX-Trigger"] = "review-changed"
+    return answer
 
 
 @needs(Role.ANNOTATOR)
@@ -218,7 +220,6 @@ def _show(
         "failure": failure,
         "may_decide": _may_decide(request, desk),
         "may_close": person.may(Role.RESEARCHER) and desk.stage.status == StageStatus.WAITING,
-        "progress": queued.own_progress(desk.stage.iteration, person),
         "states": states_shown(blind=desk.is_blind),
         "verdicts": VERDICTS,
         "other_view": desk.other_view(pk),
@@ -228,6 +229,7 @@ def _show(
         "experiment": desk.stage.iteration.experiment,
     }
     if not request.headers.get("HX-Request"):
+        shown["progress"] = queued.own_progress(desk.stage.iteration, person)
         return render(request, "review/review.html", shown, status=409 if failure and typed is not None else 200)
     answer = render(request, "review/_work.html", shown)
     answer["HX-Replace-Url"] = desk.url(pk)
