@@ -26,7 +26,8 @@ def close(stage: Stage, actor: User, *, required: bool) -> None:
     Stage.objects.select_for_update(no_key=True).get(pk=stage.pk)  # decisions of this gate take it too
     left = open_decisions(stage)
     if required and left:
-        raise Refused(f"{left} items are still open, and this experiment requires a decision on each.", "Decide them.")
+        are = "item is" if left == 1 else "items are"
+        raise Refused(f"{left} {are} still open, and this experiment requires a decision on each.", "Decide first.")
     if not transition(stage=stage, to=StageStatus.SUCCEEDED, actor=actor.username, message=f"Closed with {left} open."):
         raise Refused("This gate is not waiting.")
     audit.record(actor=actor, action=f"gate.{stage.kind}.close", target=stage, left_open=left)
