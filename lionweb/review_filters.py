@@ -7,7 +7,7 @@ from django.contrib.postgres.search import SearchQuery
 from django.db.models import Q
 
 from distill.records import Verdict
-from lionweb.models import OPEN_STATES, OPINIONS, DecisionKind, ReviewState
+from lionweb.models import OPEN_STATES, OPINIONS, DecisionKind, Instruction, ReviewState
 
 SHOWN: dict[str, Q] = {
     "open": Q(review_state__in=OPEN_STATES),
@@ -20,6 +20,7 @@ TELLING = (ReviewState.CONFIRMED.value, ReviewState.OVERRIDDEN.value)
 VERDICTS = tuple(v.value for v in Verdict)
 DECISIONS = {kind.value: kind.label for kind in DecisionKind if kind in OPINIONS}
 LONGEST = 200
+RARE = 500
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,15 @@ class ReviewFilters:
         if self.category:
             found &= Q(instruction__category=self.category)
         if self.q:
-            found &= Q(instruction__words=SearchQuery(self.q, config="simple", search_type="websearch"))
+            found &= self._words()
         return found
+
+    def _words(self) -> Q:
+        """A rare word is looked up first: to walk the whole queue in search of it would take long. A common one is
+        found soon on the way."""
+        search = SearchQuery(self.q, config="simple", search_type="websearch")
+        ids = Instruction.objects.filter(words=search).values_list("pk", flat=True)[: RARE + 1]
+        return Q(instruction__in=list(ids)) if len(ids) <= RARE else Q(instruction__words=search)
 
     def as_query(self) -> dict[str, str]:
         """What differs from the plain queue, for an address."""

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('lionweb', '0002_review_and_history'),
+        ('lionweb', '0003_queue'),
     ]
 
     operations = [

@@ -128,6 +128,11 @@ class Classification(models.Model):
                 condition=models.Q(review_state__in=OPEN_STATES),
             ),
             models.Index(
+                fields=["iteration", "queue_rank", "id"],
+                name="classified_in_queue",
+                condition=models.Q(for_review=True),
+            ),
+            models.Index(
                 fields=["iteration", "review_state", "queue_rank", "id"],
                 name="classified_by_state",
                 condition=models.Q(for_review=True),

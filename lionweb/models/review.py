@@ -61,7 +61,10 @@ class Decision(models.Model):
             ),
             models.CheckConstraint(condition=models.Q(kind__in=DecisionKind.values), name="decision_kind_is_known"),
         ]
-        indexes = [models.Index(fields=["person", "-id"], name="decision_of_person")]
+        indexes = [
+            models.Index(fields=["person", "-id"], name="decision_of_person"),
+            models.Index(fields=["person", "created_at"], name="decision_by_day"),
+        ]
 
 
 class ReviewLock(models.Model):

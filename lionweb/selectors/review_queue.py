@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Left
 from django.utils import timezone
 
@@ -25,7 +25,7 @@ from lionweb.review_filters import SHOWN, ReviewFilters
 
 ROWS = 30
 ROWS_BEFORE = 4
-COUNTED = 10_000
+COUNTED = 1_000
 """The page counts no further: beyond that it says "more than"."""
 SNIPPET = 160
 
@@ -103,13 +103,11 @@ def list_around(row: Classification, rows: QuerySet[Classification]) -> list[Any
 
 def own_progress(iteration: Iteration, person: User) -> OwnProgress:
     """Only opinions of one's own count as done: not skips and flags, and nothing that was filled in by a machine."""
-    said = Decision.objects.filter(person=person, undone_at__isnull=True, created_at__gte=_midnight())
-    today = said.filter(kind__in=OPINIONS, classification__iteration=iteration).count()
-    mine = Decision.objects.filter(person=person, undone_at__isnull=True, classification__iteration=iteration)
+    own = Decision.objects.filter(person=person, undone_at__isnull=True)
+    today = own.filter(kind__in=OPINIONS, created_at__gte=_midnight(), classification__iteration=iteration).count()
     waiting = Classification.objects.filter(iteration=iteration, review_state__in=OPEN_STATES)
-    left = waiting.order_by().values("pk")[:COUNTED].count()
-    own = mine.filter(classification__review_state__in=OPEN_STATES).count()
-    return OwnProgress(today, left if left >= COUNTED else max(0, left - own))
+    waiting = waiting.filter(~Exists(own.filter(classification=OuterRef("pk")))).order_by("queue_rank", "pk")
+    return OwnProgress(today, waiting.values("pk")[:COUNTED].count())
 
 
 def _midnight() -> datetime:

@@ -79,7 +79,8 @@ def _close(stage: Stage, kind: StageKind, actor: User, *, required: bool) -> Non
     if stage.kind != kind:
         raise Refused("This is not the gate to close.")
     if required and left:
-        raise Refused(f"{left} items are still open, and this experiment requires a decision on each.", "Decide them.")
+        are = "item is" if left == 1 else "items are"
+        raise Refused(f"{left} {are} still open, and this experiment requires a decision on each.", "Decide first.")
     if not transition(stage=stage, to=StageStatus.SUCCEEDED, actor=actor.username, message=f"Closed with {left} open."):
         raise Refused("This gate is not waiting.")
     audit.record(actor=actor, action=f"gate.{kind}.close", target=stage, left_open=left)

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, Exists, F, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models import Count, Exists, F, IntegerField, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -165,11 +165,12 @@ def _first_free(rows: QuerySet[Classification], person: User, after: Classificat
 def _lock(item: Classification, person: User) -> ReviewLock:
     """A person has one item open at a time; expired locks of others go."""
     now = timezone.now()
-    ReviewLock.objects.filter(person=person).exclude(classification=item).delete()
-    ReviewLock.objects.filter(classification=item, expires_at__lte=now).exclude(person=person).delete()
-    lock, _ = ReviewLock.objects.update_or_create(
-        classification=item,
-        person=person,
-        defaults={"expires_at": now + timedelta(seconds=settings.REVIEW_LOCK_SECONDS)},
+    expired = Q(classification=item, expires_at__lte=now)
+    ReviewLock.objects.filter(expired | Q(person=person)).exclude(person=person, classification=item).delete()
+    lock = ReviewLock(
+        classification=item, person=person, expires_at=now + timedelta(seconds=settings.REVIEW_LOCK_SECONDS)
+    )
+    ReviewLock.objects.bulk_create(
+        [lock], update_conflicts=True, unique_fields=["classification", "person"], update_fields=["expires_at"]
     )
     return lock

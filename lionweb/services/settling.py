@@ -82,7 +82,7 @@ def _agreed(alike: Sequence[Decision], opinions: int, needed: int, referee_verdi
     return Outcome(state, opinions, needed, last, corrected[-1] if corrected else None)
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def settle(classification: Classification) -> None:
     """Bring the row up to date with its decisions. Call it in the transaction that changed one of them.
 

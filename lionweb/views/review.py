@@ -53,7 +53,7 @@ def decide(request: HttpRequest, pk: int) -> HttpResponse:
         typed = {name: request.POST.get(name, "") for name in ("comment", "corrected")}
         return _show(request, desk, pk, failure=failure, typed=typed)
     answer = _go(request, desk, _next_after(request, desk, row))
-    answer["HX-Trigger"] = "review-saved"
+    answer["HX-Trigger"] = "review-saved, review-changed"
     return answer
 
 
@@ -67,7 +67,9 @@ def undo(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     except DistillError as failure:
         asked = request.POST.get("item", "")
         return _show(request, desk, int(asked) if _is_id(asked) else None, failure=failure)
-    return _go(request, desk, row.pk)
+    answer = _go(request, desk, row.pk)
+    answer["HX-Trigger"] = "review-changed"
+    return answer
 
 
 @needs(Role.ANNOTATOR)
@@ -220,7 +222,6 @@ def _show(
         "may_decide": _may_decide(request, desk),
         "others_are_assigned": person.may(Role.ANNOTATOR) and not may_review(person, desk.stage.iteration.experiment),
         "may_close": person.may(Role.RESEARCHER) and desk.stage.status == StageStatus.WAITING,
-        "progress": queued.own_progress(desk.stage.iteration, person),
         "states": states_shown(blind=desk.is_blind),
         "verdicts": VERDICTS,
         "decisions": DECISIONS,
@@ -231,6 +232,7 @@ def _show(
         "experiment": desk.stage.iteration.experiment,
     }
     if not request.headers.get("HX-Request"):
+        shown["progress"] = queued.own_progress(desk.stage.iteration, person)
         return render(request, "review/review.html", shown, status=409 if failure and typed is not None else 200)
     answer = render(request, "review/_work.html", shown)
     answer["HX-Replace-Url"] = desk.url(pk)

@@ -157,7 +157,7 @@ def test_thirty_items_by_keyboard_alone(sign_in, bob, iteration, shoot):
     assert states.filter(review_state="pending").count() == 4
     assert states.filter(review_state__in=("confirmed", "overridden"), person=bob).count() == 28
     assert all(0 <= one.seconds < 600 for one in live)
-    assert page.inner_text("#review-progress dd >> nth=0") == "28"
+    page.wait_for_function("() => document.querySelector('#review-progress dd').textContent === '28'")
     shoot(page, "review-queue-later")
 
 
