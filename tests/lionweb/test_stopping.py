@@ -71,7 +71,7 @@ def test_a_rate_at_the_limit_promises_no_number_of_items():
     found = advise(drawn=200, decided=40, wrong=2)
 
     assert found.advice == Advice.MORE
-    assert "no number of items" in found.sentence
+    assert "no number of further items" in found.sentence
 
 
 def test_without_a_slice_nothing_is_claimed():
