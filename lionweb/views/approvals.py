@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.contrib import messages
 from django.core.exceptions import BadRequest
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -176,7 +177,8 @@ def _answer(request: HttpRequest, candidate: Candidate, failure: DistillError | 
         if notice:
             messages.success(request, notice)
         return _back(request, stage, failure, f"item-{candidate.pk}")
-    shown = _shown(request, stage, ApprovalState(), summary_only=True)
+    state = state_of(QueryDict(urlsplit(request.POST.get("next", "")).query).dict())
+    shown = _shown(request, stage, state, summary_only=True)
     shown |= {"item": _item(stage, candidate), "failure": failure, "notice": notice, "with_summary": True}
     return render(request, "approvals/_item.html", shown)
 

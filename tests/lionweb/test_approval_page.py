@@ -181,13 +181,20 @@ class TestDeciding:
         page = text_of(
             annotator.post(
                 f"/candidates/{one.pk}/approval/",
-                {"decision": "reject", "reason": "poor_language", "seen": "0"},
+                {
+                    "decision": "reject",
+                    "reason": "poor_language",
+                    "seen": "0",
+                    "next": url(iteration, query="?show=all"),
+                },
                 headers=HTMX,
             )
         )
 
         assert "<strong>rejected</strong> it: poor language" in page
         assert 'id="gate-summary" data-open="15" hx-swap-oob="true"' in page
+        assert 'href="?show=all" aria-current="true">All <span>16</span>' in page
+        assert 'href="?show=open">Open <span>15</span>' in page
 
     def test_a_stale_form_shows_how_it_stands_now(self, annotator, iteration, alice):
         one = candidates(iteration).first()
