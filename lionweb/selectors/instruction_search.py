@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connection
+from django.db.models import F
+
+from lionweb.models import NewWords
 
 LONGEST = 200
 MOST_WORDS, LEAST_ALIKE = 12, 0.35
@@ -161,3 +164,8 @@ def _alike(word: str) -> list[str]:
             [word, word, MOST_WORDS],
         )
         return [row[0] for row in cursor.fetchall()]
+
+
+def words_are_unread() -> bool:
+    """Whether imported instructions cannot be found yet. Single ones have their words from the start."""
+    return NewWords.objects.filter(last__gt=F("first")).exists()

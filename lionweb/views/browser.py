@@ -27,7 +27,7 @@ from lionweb.selectors.browser_state import (
     state_of,
 )
 from lionweb.selectors.bulk import shown_jobs
-from lionweb.selectors.instruction_search import alike
+from lionweb.selectors.instruction_search import alike, words_are_unread
 from lionweb.selectors.saved_views import kept_for, saved_views
 from lionweb.selectors.scope import Scope, choices, scope_of
 
@@ -65,9 +65,14 @@ def instructions(request: HttpRequest) -> HttpResponse:
         near = alike(state.q)
         other = browser_page(replace(state, q=near), scope) if near else page
         page, note = (other, near) if other.rows else (page, "")
-    shown: dict[str, Any] = {"state": state, "scope": scope, "page": page, "instead": note} | _results(
-        request, state, scope
-    )
+    unread = bool(state.q) and words_are_unread()
+    shown: dict[str, Any] = {
+        "unread": unread,
+        "state": state,
+        "scope": scope,
+        "page": page,
+        "instead": note,
+    } | _results(request, state, scope)
     shown["rows"] = table_rows(page.rows, shown["columns"], query=_onward(scope), selectable=shown["may_change"])
     if request.headers.get("HX-Request"):
         return _fragment(request, state, scope, shown)

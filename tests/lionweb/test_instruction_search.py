@@ -124,14 +124,18 @@ def test_a_misspelt_word_shows_what_is_alike_and_says_so(client, charlie):
     assert "Explain C++ templates" in page
 
 
-def test_imports_are_searchable_once_their_words_are_read(monkeypatch):
+def test_imports_are_searchable_once_their_words_are_read_and_the_page_says_so(client, charlie, monkeypatch):
+    client.force_login(charlie)
     read_words()
     monkeypatch.setattr(reading, "CHUNK", 3)
     rows = "\n".join(json.dumps({"instruction": f"Imported thing {n}"}) for n in range(10)).encode()
     import_pool(stream=io.BytesIO(rows), filename="a.jsonl", name="A", kind="seed", actor=None, keep_good=False)
     assert not Instruction.objects.filter(text__startswith="Imported", searched__isnull=False).exists()
+    assert "still being read" in client.get("/instructions/", {"q": "imported"}).content.decode()
 
     read_words()
+
+    assert "still being read" not in client.get("/instructions/", {"q": "imported"}).content.decode()
 
     assert InstructionWords.objects.count() == Instruction.objects.count()
     assert not NewWords.objects.exists()
