@@ -22,6 +22,8 @@ _ADD_INSTRUCTIONS = (
 _ADD_ENTRIES = "COPY lionweb_poolentry (pool_id, instruction_id, position) FROM STDIN"
 # The words for the search are read afterwards, in the background.
 _WITHOUT_WORDS = "SET LOCAL lionweb.importing = 'yes'"
+# What refers to what is checked block by block, while the file is read on, and not for all rows when everything else is done.
+_CHECK_AT_ONCE = "SET CONSTRAINTS ALL IMMEDIATE"
 # Imports write their instructions one after the other: two that share some would otherwise wait for each other for ever.
 _ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('lionweb.import_pool'))"
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
@@ -51,7 +53,7 @@ def store_rows(cursor: CursorWrapper, pool: Pool, rows: Iterator[Row]) -> Stored
 
     Two blocks exist at a time: one that the database takes, in a thread of its own, and one that is being read.
     """
-    for statement in (_ONE_AT_A_TIME, _WITHOUT_WORDS):
+    for statement in (_ONE_AT_A_TIME, _WITHOUT_WORDS, _CHECK_AT_ONCE):
         cursor.execute(statement)
     lines, stored, last, position = map(_line, rows), Stored(), Stored(), 0
     storing: Future[Stored] | None = None
