@@ -241,6 +241,8 @@ def cookie_of(name: str) -> str:
 
 
 def run(folder: Path, *, instructions: int, judged: int, requests: int, seconds: float) -> dict[str, Any]:
+    from bench.pages_review import all_at_once, open_gate, review_cases
+
     os.environ |= {"LIONWEB_HOME": str(folder), "DJANGO_SETTINGS_MODULE": "lionweb.settings"}
     built: list[float] = []
     with running_site(folder, lambda: built.append(build_once(instructions, judged))) as (port, pid):
@@ -249,24 +251,35 @@ def run(folder: Path, *, instructions: int, judged: int, requests: int, seconds:
         cases = [*list_cases(instructions), instruction_case(instructions)]
         for case in cases:
             measure(site, case, requests)
+        queue = open_gate()
+        cases += review_cases(port, queue, requests)
+        together = all_at_once(port, queue, verdicts=10)
         pages_per_second(port, cookie, instructions, min(seconds, 5.0))  # so that every thread has worked once
         before = memory_of(pid)
         rate = pages_per_second(port, cookie, instructions, seconds)
         after = memory_of(pid)
-    return _result(cases, rate, before, after, instructions, built[0])
+    return _result(cases, rate, before, after, instructions, built[0], together)
 
 
 def _result(
-    cases: Sequence[Case], rate: float, before: int, after: int, instructions: int, build_seconds: float
+    cases: Sequence[Case],
+    rate: float,
+    before: int,
+    after: int,
+    instructions: int,
+    build_seconds: float,
+    together: dict[str, Any],
 ) -> dict[str, Any]:
     worst = max(case.p95 for case in cases)
     largest = max(case.largest_bytes for case in cases)
     grown = after / before - 1
+    safe = together["verdicts"] == together["wanted"] and not together["lost"] and not together["assigned_twice"]
+    quick = worst < TARGET_MILLISECONDS and rate >= TARGET_PAGES
     return {
         "name": "pages",
         "ours": round(worst, 1),
         "target": TARGET_MILLISECONDS,
-        "holds": worst < TARGET_MILLISECONDS and rate >= TARGET_PAGES and largest < TARGET_BYTES and grown < 0.1,
+        "holds": quick and safe and largest < TARGET_BYTES and grown < 0.1,
         "unit": "ms, p95 of the slowest kind of page",
         "n": instructions,
         "p95_milliseconds": {case.name: round(case.p95, 1) for case in cases},
@@ -275,6 +288,7 @@ def _result(
         "target_pages_per_second": TARGET_PAGES,
         "clients": CLIENTS,
         "cores": os.cpu_count(),
+        "reviewers_at_once": together,
         "largest_page_bytes_packed": largest,
         "memory_before_mb": round(before / 2**20, 1),
         "memory_after_mb": round(after / 2**20, 1),
