@@ -81,7 +81,7 @@ def _seen(audit: AuditSlice, rate: float, high: float) -> str:
 def _how_many(audit: AuditSlice, limit: float) -> str:
     more = items_needed(audit, limit)
     if more is None:
-        return "Go on: as many verdicts as this are wrong, no number of further items would allow to stop."
+        return "Go on: as many verdicts as this are wrong, no number of further items would let you stop."
     items = f"{more:,} more item{'' if more == 1 else 's'} of the random slice"
     if more <= audit.drawn - audit.decided:
         return f"Decide about {items}."
