@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from distill.records import Verdict
 from lionweb.models import (
@@ -36,6 +36,25 @@ FIELDS = (
     "person_at",
     "corrected_response",
 )
+
+
+_COLUMNS = {
+    "review_state": "text",
+    "opinions": "smallint",
+    "opinions_needed": "smallint",
+    "person_id": "bigint",
+    "person_kind": "text",
+    "person_verdict": "text",
+    "person_reason": "text",
+    "person_at": "timestamptz",
+    "corrected_response_id": "bigint",
+}
+# bulk_update takes several times as long for thousands of rows.
+_WRITE = f"""
+    UPDATE lionweb_classification AS c SET {", ".join(f"{name} = n.{name}" for name in _COLUMNS)}
+    FROM unnest(%s::bigint[], {", ".join(f"%s::{kind}[]" for kind in _COLUMNS.values())}) AS n (id, {", ".join(_COLUMNS)})
+    WHERE c.id = n.id
+"""
 
 
 @dataclass(frozen=True)
@@ -110,7 +129,7 @@ def settle_held(rows: Sequence[Classification]) -> None:
     for row in rows:
         said, referee = live[row.pk], row.referee_verdict
         _note(row, outcome(said, referee_verdict=referee, reviewers=reviewers, in_queue=row.for_review))
-    Classification.objects.bulk_update(rows, FIELDS, batch_size=500)
+    _write(rows)
     is_out = {row.pk for row in rows if row.person_kind in EXCLUDING}
     _move(iteration, [row.instruction_id for row in rows if row.pk in is_out - was_out], out=True)
     _move(iteration, [row.instruction_id for row in rows if row.pk in was_out - is_out], out=False)
@@ -126,6 +145,12 @@ def _note(row: Classification, now: Outcome) -> None:
     row.person_reason = decided.comment if decided else ""
     row.person_at = decided.created_at if decided else None
     row.corrected_response_id = now.corrected_response_id
+
+
+def _write(rows: Sequence[Classification]) -> None:
+    columns = [[getattr(row, name) for row in rows] for name in ("pk", *_COLUMNS)]
+    with connection.cursor() as cursor:
+        cursor.execute(_WRITE, columns)
 
 
 def _move(iteration: Iteration, instructions: Sequence[int], *, out: bool) -> None:
