@@ -19,10 +19,9 @@ def test_a_range_by_shift_is_decided_at_once_and_taken_back(sign_in, alice, shoo
     picks.nth(4).click(modifiers=["Shift"])
     assert page.inner_text("#review-many-count") == "4 selected"
     page.locator(".review-list a").nth(2).click()
-    page.wait_for_function("document.querySelectorAll('.review-list a')[2].getAttribute('aria-current') === 'true'")
+    page.wait_for_selector(".review-list li:nth-child(3) a[aria-current]")
     assert page.inner_text("#review-many-count") == "4 selected"
     shoot(page, "review-many")
-    assert not violations(page)
 
     page.select_option("#review-many select", "duplicate")
     page.click("#review-many button")
@@ -33,3 +32,11 @@ def test_a_range_by_shift_is_decided_at_once_and_taken_back(sign_in, alice, shoo
     page.keyboard.press("z")
     page.wait_for_selector("text=4 decisions are taken back.")
     assert not Decision.objects.filter(undone_at__isnull=True).exists()
+
+
+def test_the_list_has_no_accessibility_violations(sign_in, alice):
+    iteration = review.waiting_iteration(alice)
+    page = sign_in(alice)
+    page.goto(f"/experiments/{iteration.experiment_id}/iterations/{iteration.number}/review/?view=list")
+
+    assert not violations(page)
