@@ -8,7 +8,7 @@ from django.db import connection
 from lionweb.models import Classification, Decision, StageKind, StageStatus
 from tests import factories as make
 
-migration = import_module("lionweb.migrations.0003_queue")
+migration = import_module("lionweb.migrations.0006_queue")
 
 
 @pytest.mark.parametrize(
