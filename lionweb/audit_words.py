@@ -49,7 +49,9 @@ SENTENCES = {
     "user.reactivate": "reactivated the account {name}",
     "user.role": "changed the role of {name} from {before} to {after}",
     "verdict.decide": "decided {after}",
+    "verdict.decide_many": "decided {kind} on {count} items at once",
     "verdict.take_back": "took a verdict back",
+    "verdict.take_back_many": "took {kind} on {count} items back at once",
     "view.delete": "deleted the view {name}",
     "view.save": "saved the view {name}",
 }

@@ -10,7 +10,8 @@ from django.db.models import Q
 
 from distill.novelty import NoveltyIndex
 from distill.records import Instruction as Text
-from lionweb.models import Approval, Iteration, MemberPool, Membership
+from lionweb.models import Approval, Instruction, Iteration, MemberPool, Membership
+from lionweb.pools_of import still_in
 
 SHOWN = 3
 NEW = "new"
@@ -27,10 +28,14 @@ class Neighbour:
 
 
 class Neighbourhood:
-    """The pools of an iteration, indexed once; new instructions that came later join at each look."""
+    """The pools of an iteration, indexed once; new instructions that came later join at each look.
+
+    Instructions that are deleted or taken out of the pools are no neighbours.
+    """
 
     def __init__(self, iteration: Iteration) -> None:
-        self._new = Membership.objects.filter(
+        here = Membership.objects.filter(still_in(iteration.number), instruction__deleted_at__isnull=True)
+        self._new = here.filter(
             experiment=iteration.experiment_id,
             since=iteration.number + 1,
             pool=MemberPool.CACHE,
@@ -41,7 +46,7 @@ class Neighbourhood:
         self._index = NoveltyIndex(1.0)
         self._lock = threading.Lock()
         where = Q(pool=MemberPool.CACHE, since__lte=iteration.number) | Q(pool=MemberPool.HELDOUT)
-        known = Membership.objects.filter(where, experiment=iteration.experiment_id, approval=Approval.APPROVED)
+        known = here.filter(where, experiment=iteration.experiment_id, approval=Approval.APPROVED)
         rows = known.order_by("pk").values_list("instruction", "pool", "instruction__text", "instruction__input")
         for pk, pool, text, given in rows.iterator(chunk_size=5000):
             self._add(pk, pool, Text(text, given).prompt)
@@ -51,10 +56,18 @@ class Neighbourhood:
         with self._lock:
             standing = self._take_in_new()
             found = self._index.closest([text for _, text in texts], SHOWN + 8)
-        return [self._shown(own, scored, standing) for (own, _), scored in zip(texts, found, strict=True)]
+            gone = self._deleted({at for scored in found for at, _ in scored})
+        return [self._shown({own} | gone, scored, standing) for (own, _), scored in zip(texts, found, strict=True)]
 
-    def _shown(self, own: int | None, scored: Sequence[tuple[int, float]], standing: set[int]) -> list[Neighbour]:
-        others = [(self._ids[at], score) for at, score in scored if self._ids[at] != own]
+    def _deleted(self, places: set[int]) -> set[int | None]:
+        """Those deleted since they were indexed."""
+        rows = Instruction.objects.filter(pk__in=[self._ids[at] for at in places], deleted_at__isnull=False)
+        return set(rows.values_list("pk", flat=True))
+
+    def _shown(
+        self, without: set[int | None], scored: Sequence[tuple[int, float]], standing: set[int]
+    ) -> list[Neighbour]:
+        others = [(self._ids[at], score) for at, score in scored if self._ids[at] not in without]
         kept = [(pk, score) for pk, score in others if self._pools[pk] != NEW or pk in standing]
         return [Neighbour(pk, self._pools[pk], round(score, 4)) for pk, score in kept[:SHOWN]]
 

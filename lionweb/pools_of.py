@@ -12,17 +12,17 @@ def _members(experiment: Experiment, where: Q) -> QuerySet[Instruction]:
     return Instruction.objects.filter(Exists(member))
 
 
-def _still_in(iteration: int) -> Q:
+def still_in(iteration: int) -> Q:
     """A person may have taken it out after an iteration."""
     return Q(until__isnull=True) | Q(until__gte=iteration)
 
 
 def _train(iteration: int) -> Q:
-    return Q(_still_in(iteration), pool=MemberPool.TRAIN, since=iteration)
+    return Q(still_in(iteration), pool=MemberPool.TRAIN, since=iteration)
 
 
 def _cache(iteration: int) -> Q:
-    return Q(_still_in(iteration), pool=MemberPool.CACHE, since__lte=iteration)
+    return Q(still_in(iteration), pool=MemberPool.CACHE, since__lte=iteration)
 
 
 def train_pool(experiment: Experiment, iteration: int) -> QuerySet[Instruction]:

@@ -39,6 +39,15 @@ UNSETTLED = (*OPEN_STATES, ReviewState.CONFLICT)
 """States in which nothing is decided yet."""
 
 
+class DecisionBatch(models.Model):
+    """One person's decision on many items at once, which can be taken back at once."""
+
+    iteration = models.ForeignKey("Iteration", models.CASCADE, related_name="+")
+    person = models.ForeignKey("User", models.PROTECT, related_name="+")
+    kind = models.CharField(max_length=16, choices=DecisionKind.choices)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+
 class Decision(models.Model):
     """One person's decision on one item. Never rewritten: taking it back sets `undone_at`."""
 
@@ -48,6 +57,7 @@ class Decision(models.Model):
     comment = models.TextField(blank=True)
     corrected_response = models.ForeignKey("Response", models.PROTECT, null=True, related_name="+")
     is_resolution = models.BooleanField(default=False)  # ends a conflict, and counts alone
+    batch = models.ForeignKey(DecisionBatch, models.SET_NULL, null=True, related_name="decisions", db_index=False)
     seconds = models.FloatField(null=True)  # between opening the item and deciding
     created_at = models.DateTimeField(auto_now_add=True)
     undone_at = models.DateTimeField(null=True)
@@ -64,6 +74,7 @@ class Decision(models.Model):
         indexes = [
             models.Index(fields=["person", "-id"], name="decision_of_person"),
             models.Index(fields=["person", "created_at"], name="decision_by_day"),
+            models.Index(fields=["batch"], name="decision_of_batch", condition=models.Q(batch__isnull=False)),
         ]
 
 

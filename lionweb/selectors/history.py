@@ -1,19 +1,24 @@
-"""All that happened to one instruction: decisions, those taken back too, edits, deletions, and what gates did with it."""
+"""All that happened to one instruction: decisions, those taken back too, edits, labels, deletions, and what gates did with it."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db.models import Q
 
 from lionweb.audit_words import sentence
+from lionweb.independence import readable
 from lionweb.models import (
-    OPEN_STATES,
     AuditEvent,
+    BulkAction,
+    BulkItem,
     Candidate,
     Classification,
     Decision,
     Instruction,
+    ItemState,
     Membership,
     Stage,
     StageKind,
@@ -23,13 +28,13 @@ from lionweb.models import (
 MOST_ENTRIES = 200
 DECIDED = ("verdict.decide", "verdict.take_back", "conflict.resolve")
 """Audited beside Decision rows, which say more."""
-DELETED, EDITED = "instruction.delete", "instruction.edit"
+EDITED, LABELLED = "instruction.edit", "instruction.label"
 GATES_CLOSED = tuple(f"gate.{kind}.close" for kind in (StageKind.REVIEW, StageKind.APPROVE))
 
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """`who` is empty for the system. `said` is a person's own text."""
+    """`who` is empty for the system. `said` is a person's own text. `instruction` is another one, which `what` ends with."""
 
     at: datetime
     who: str
@@ -37,16 +42,17 @@ class HistoryEntry:
     said: str = ""
     where: str = ""
     is_undone: bool = False
+    instruction: int | None = None
 
 
 def history_of(instruction: Instruction, reader: User | None = None) -> tuple[HistoryEntry, ...]:
-    """Oldest first. What others said of an open item is left out for a `reader` who has not decided on it yet, so that
-    opinions stay independent; without a reader nothing is."""
+    """Oldest first. Without a `reader` nothing is left out; to one only `readable` decisions are shown."""
     judged = list(Classification.objects.filter(instruction=instruction).select_related("iteration__experiment"))
     entries = [
         _begun(instruction),
         *_decisions(judged, reader),
         *_edits(instruction),
+        *_bulk_changes(instruction),
         *_audited(instruction, judged),
     ]
     return tuple(sorted(entries, key=lambda one: one.at)[-MOST_ENTRIES:])
@@ -55,23 +61,21 @@ def history_of(instruction: Instruction, reader: User | None = None) -> tuple[Hi
 def _begun(instruction: Instruction) -> HistoryEntry:
     if instruction.edited_from_id:
         who = instruction.edited_by.username if instruction.edited_by else ""
-        return HistoryEntry(
-            instruction.created_at, who, f"wrote it as an edit of instruction {instruction.edited_from_id}"
-        )
+        what = "wrote it as an edit of instruction"
+        return HistoryEntry(instruction.created_at, who, what, instruction=instruction.edited_from_id)
     return HistoryEntry(instruction.created_at, "", "It was stored.")
 
 
 def _decisions(judged: Iterable[Classification], reader: User | None) -> list[HistoryEntry]:
     items = {one.pk: one for one in judged}
     rows = list(Decision.objects.filter(classification__in=items).select_related("person").order_by("pk"))
-    spoken = {row.classification_id for row in rows if reader and row.person_id == reader.pk and not row.undone_at}
-    found = []
+    by_item: dict[int, list[Decision]] = defaultdict(list)
     for row in rows:
-        item = items[row.classification_id]
-        hidden = item.review_state in OPEN_STATES and item.pk not in spoken
-        if reader and row.person_id != reader.pk and hidden:
-            continue
-        found += _decision(row, _where(item))
+        by_item[row.classification_id].append(row)
+    found = []
+    for pk, said in by_item.items():
+        for row in readable(said, items[pk], reader) if reader else said:
+            found += _decision(row, _where(items[pk]))
     return found
 
 
@@ -92,17 +96,44 @@ def _where(item: Classification) -> str:
 
 
 def _edits(instruction: Instruction) -> list[HistoryEntry]:
-    found = [
-        HistoryEntry(
-            one.created_at, one.edited_by.username if one.edited_by else "", f"edited it into instruction {one.pk}"
-        )
-        for one in instruction.edits.select_related("edited_by")[:MOST_ENTRIES]
+    what = "edited it into instruction"
+    return [
+        HistoryEntry(one.created_at, one.edited_by.username if one.edited_by else "", what, instruction=one.pk)
+        for one in instruction.edits.select_related("edited_by").order_by("-pk")[:MOST_ENTRIES]
     ]
-    audited = AuditEvent.objects.filter(target_type="instruction", target_id=str(instruction.pk), action=DELETED)
-    if instruction.deleted_at and not audited.exists():  # by a change of many at once
-        who = instruction.deleted_by.username if instruction.deleted_by else ""
-        found.append(HistoryEntry(instruction.deleted_at, who, "deleted it"))
-    return found
+
+
+def _bulk_changes(instruction: Instruction) -> list[HistoryEntry]:
+    """Changes of many instructions that took this one along; they are not audited one by one."""
+    states = (ItemState.CHANGED, ItemState.UNDONE, ItemState.KEPT)
+    items = BulkItem.objects.filter(instruction=instruction, state__in=states, at__isnull=False)
+    last = items.select_related("job__actor", "job__pool").order_by("-id")[:MOST_ENTRIES]
+    return [
+        HistoryEntry(
+            item.at or item.job.created_at,
+            item.job.actor.username,
+            _bulk_words(item) + _company(item.job.total - 1),
+            is_undone=item.state == ItemState.UNDONE,
+        )
+        for item in reversed(last)
+    ]
+
+
+def _bulk_words(item: BulkItem) -> str:
+    job = item.job
+    if job.action == BulkAction.POOL:
+        return f"added it to the pool {job.pool.name}" if job.pool else "added it to a pool"
+    if job.action in (BulkAction.CATEGORY, BulkAction.LANGUAGE):
+        return _set({job.action: item.before}, {job.action: job.value})
+    return "deleted it" if job.action == BulkAction.DELETE else "restored it"
+
+
+def _company(others: int) -> str:
+    return f", with {others:,} other{'s' if others > 1 else ''}" if others > 0 else ""
+
+
+def _set(before: dict[str, Any], after: dict[str, Any]) -> str:
+    return "set " + " and ".join(f"the {name} from “{was}” to “{after.get(name, '')}”" for name, was in before.items())
 
 
 def _audited(instruction: Instruction, judged: Iterable[Classification]) -> list[HistoryEntry]:
@@ -141,4 +172,7 @@ def _event(row: AuditEvent, items: dict[str, str]) -> HistoryEntry:
     where = items.get(row.target_id, "") if row.target_type == "classification" else ""
     where = where or (row.experiment.name if row.experiment else "")
     said = str(row.detail.get("reason") or "")
-    return HistoryEntry(row.at, row.actor.username if row.actor else "", sentence(row.action, row.detail), said, where)
+    what = sentence(row.action, row.detail)
+    if row.action == LABELLED and row.detail.get("before"):
+        what = _set(row.detail["before"], row.detail.get("after", {}))
+    return HistoryEntry(row.at, row.actor.username if row.actor else "", what, said, where)

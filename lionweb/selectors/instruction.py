@@ -6,7 +6,18 @@ from dataclasses import dataclass
 
 from django.db.models import F
 
-from lionweb.models import AuditEvent, AuthorKind, Classification, Instruction, Membership, PoolEntry, Response, Review
+from lionweb.independence import readable
+from lionweb.models import (
+    AuthorKind,
+    Classification,
+    Decision,
+    Instruction,
+    Membership,
+    PoolEntry,
+    Response,
+    Review,
+    User,
+)
 from lionweb.selectors.lineage import Lineage, lineage
 
 MOST_RESPONSES = 60
@@ -23,14 +34,6 @@ class AuthoredResponse:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A classification with the earlier decisions of people on it, oldest first."""
-
-    classification: Classification
-    history: tuple[AuditEvent, ...]
-
-
-@dataclass(frozen=True)
 class InstructionPage:
     """`student` is compared with `teacher`: the chosen one, or the last one; their reviews stand beside them."""
 
@@ -41,7 +44,8 @@ class InstructionPage:
     teacher: AuthoredResponse | None
     student: AuthoredResponse | None
     reviews: tuple[Review, ...]
-    judged: tuple[Judged, ...]
+    judged: tuple[Classification, ...]
+    edits: tuple[int, ...]  # primary keys of what it was edited into
     lineage: Lineage
 
     @property
@@ -57,11 +61,14 @@ FINISH_NOTES = {
 }
 
 
-def instruction_page(pk: int, *, experiment: int | None, response: int | None) -> InstructionPage:
-    """`response` chooses the student's side of the comparison, `experiment` prefers its students. Raises Instruction.DoesNotExist."""
+def instruction_page(pk: int, *, reader: User, experiment: int | None, response: int | None) -> InstructionPage:
+    """`response` chooses the student's side of the comparison, `experiment` prefers its students.
+
+    Raises Instruction.DoesNotExist.
+    """
     found = Instruction.objects.get(pk=pk)
     judged = _judged(pk)
-    responses = _responses(pk)
+    responses = _responses(pk, _withheld(judged, reader))
     student = _student(responses, experiment, response)
     reviews = _reviews(student)
     return InstructionPage(
@@ -73,13 +80,29 @@ def instruction_page(pk: int, *, experiment: int | None, response: int | None) -
         student=student,
         reviews=reviews,
         judged=judged,
+        edits=tuple(found.edits.order_by("pk").values_list("pk", flat=True)),
         lineage=lineage(pk),
     )
 
 
-def _responses(pk: int) -> list[AuthoredResponse]:
+def _withheld(judged: Sequence[Classification], reader: User) -> set[int]:
+    """Answers that people wrote with a decision which the reader may not know yet."""
+    by_item: dict[int, list[Decision]] = defaultdict(list)
+    for one in Decision.objects.filter(classification__in=judged).order_by("pk"):
+        by_item[one.classification_id].append(one)
+    rows = {one.pk: one for one in judged}
+    said = [one for many in by_item.values() for one in many]
+    known = [one for pk, many in by_item.items() for one in readable(many, rows[pk], reader)]
+    return {pk for pk in _answers(said) - _answers(known) if pk}
+
+
+def _answers(decisions: Sequence[Decision]) -> set[int | None]:
+    return {one.corrected_response_id for one in decisions}
+
+
+def _responses(pk: int, withheld: set[int]) -> list[AuthoredResponse]:
     """Teachers first, then students from the base on."""
-    rows = Response.objects.filter(instruction=pk).select_related("checkpoint__experiment")
+    rows = Response.objects.filter(instruction=pk).exclude(pk__in=withheld).select_related("checkpoint__experiment")
     order = (F("checkpoint__experiment").asc(nulls_first=True), F("checkpoint__number").asc(nulls_first=True), "pk")
     return [_authored(row) for row in rows.order_by(*order)[:MOST_RESPONSES]]
 
@@ -108,31 +131,25 @@ def _reviews(student: AuthoredResponse | None) -> tuple[Review, ...]:
 
 def _teacher(
     responses: Sequence[AuthoredResponse],
-    judged: Sequence[Judged],
+    judged: Sequence[Classification],
     student: AuthoredResponse | None,
     reviews: Sequence[Review],
 ) -> AuthoredResponse | None:
     """The answer that this student's was judged against, else the first one."""
     against: set[int | None] = {review.teacher_response_id for review in reviews}
     if student:
-        pairs = [one.classification for one in judged]
-        against |= {pair.teacher_response_id for pair in pairs if pair.student_response_id == student.response.pk}
+        against |= {pair.teacher_response_id for pair in judged if pair.student_response_id == student.response.pk}
     teachers = [one for one in responses if one.response.author_kind != AuthorKind.STUDENT]
     met = [one for one in teachers if one.response.pk in against]
     return next(iter(met or teachers), None)
 
 
-def _judged(pk: int) -> tuple[Judged, ...]:
-    rows = list(
+def _judged(pk: int) -> tuple[Classification, ...]:
+    return tuple(
         Classification.objects.filter(instruction=pk)
         .select_related("iteration__experiment", "checkpoint", "person")
         .order_by("-iteration__experiment", "-iteration__number", "-checkpoint__number")
     )
-    events: dict[str, list[AuditEvent]] = defaultdict(list)
-    told = AuditEvent.objects.filter(target_type="classification", target_id__in=[str(row.pk) for row in rows])
-    for event in told.select_related("actor").order_by("id"):
-        events[event.target_id].append(event)
-    return tuple(Judged(row, tuple(events[str(row.pk)])) for row in rows)
 
 
 def _memberships(pk: int) -> tuple[Membership, ...]:

@@ -11,10 +11,10 @@ from django.utils.safestring import SafeString
 
 from distill.records import Verdict
 from distill.settings import GateSettings
+from lionweb.independence import readable
 from lionweb.markdown import render
 from lionweb.models import (
     OPEN_STATES,
-    OPINIONS,
     Classification,
     Decision,
     DecisionKind,
@@ -141,7 +141,7 @@ def review_item(pk: int, person: User, *, gates: GateSettings, look: Look, is_cl
         sides=_sides(row, left, blind),
         teacher_is_left=left,
         own=own,
-        history=_visible(decisions, row, person, own),
+        history=tuple(readable(decisions, row, person)),
         locks=tuple(locks),
         scores=() if blind else _scores(row),
         draft=_draft(decisions, row, person, blind),
@@ -176,15 +176,6 @@ def _answer(response: Response | None, text: str | None, characters: int | None,
         return Answer(role, "", 0, None, "no answer", name)
     note = ENDINGS.get(response.finish, "")
     return Answer(role, text or "", characters or 0, response.completion_tokens, note, name)
-
-
-def _visible(
-    decisions: Sequence[Decision], row: Classification, person: User, own: Decision | None
-) -> tuple[Decision, ...]:
-    """Nobody is led by what others said: their opinions are shown once one has given one's own, or all is settled."""
-    if row.review_state not in OPEN_STATES or (own and own.kind in OPINIONS):
-        return tuple(decisions)
-    return tuple(d for d in decisions if d.person_id == person.pk or d.kind == DecisionKind.FLAG)
 
 
 def _scores(row: Classification) -> tuple[Scores, ...]:

@@ -19,10 +19,8 @@ from lionweb.models import (
     StageStatus,
     User,
 )
-from lionweb.services import audit, leaks
-from lionweb.services.advance import advance, open_decisions
+from lionweb.services import audit, gates, leaks
 from lionweb.services.errors import Refused
-from lionweb.services.transitions import transition
 
 CLOSED = "This iteration has moved on, so its decisions are closed."
 LONGEST_TEXT = 2000
@@ -146,14 +144,7 @@ def close(*, stage: Stage, actor: User) -> None:
     """Let the iteration end. What nobody decided stays out of the pools; with the policy `require` nothing may be open."""
     if stage.kind != StageKind.APPROVE:
         raise Refused("This is not the gate to close.")
-    Stage.objects.select_for_update(no_key=True).get(pk=stage.pk)
-    left = open_decisions(stage)
-    if stage.iteration.experiment.settings.gates.approval == "require" and left:
-        raise Refused(f"{left} items are still open, and this experiment requires a decision on each.", "Decide them.")
-    if not transition(stage=stage, to=StageStatus.SUCCEEDED, actor=actor.username, message=f"Closed with {left} open."):
-        raise Refused("This gate is not waiting.")
-    audit.record(actor=actor, action="gate.approve.close", target=stage, left_open=left)
-    transaction.on_commit(lambda: advance(stage.iteration_id))
+    gates.close(stage, actor, required=stage.iteration.experiment.settings.gates.approval == "require")
 
 
 def lock_gate(stage: Stage) -> Stage:

@@ -8,9 +8,9 @@ from django.db import Error, connection, transaction
 from django.db.models import F
 
 from distill.errors import DistillError
-from lionweb.models import BulkJob, BulkStatus, Experiment, ItemState, PoolEntry
+from lionweb.models import BulkJob, BulkStatus, EvaluationSet, Experiment, ItemState, PoolEntry
 from lionweb.selectors.browser import matching_ids
-from lionweb.services import audit
+from lionweb.services import audit, leak_scans
 from lionweb.services.bulk import move, resolved
 from lionweb.services.bulk_changes import apply_chunk, settle_pool, undo_chunk
 
@@ -84,6 +84,8 @@ def _work(job: BulkJob, status: str, step: Callable[[BulkJob], int], end: str) -
         pass
     with transaction.atomic():
         settle_pool(job)
+        if job.pool and EvaluationSet.objects.exists():
+            leak_scans.count_leaks(pool=job.pool)
         if move(job=job, to=end):
             kept = job.items.filter(state=ItemState.KEPT).count()
             BulkJob.objects.filter(pk=job.pk).update(kept=kept)

@@ -8,8 +8,6 @@ from lionweb.services.advance import advance, open_decisions
 from lionweb.services.errors import Refused
 from lionweb.services.transitions import transition
 
-CLOSED = "This iteration has moved on, so its decisions are closed."
-
 
 @transaction.atomic
 def close_review(*, stage: Stage, actor: User) -> None:

@@ -5,8 +5,8 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from distill.records import Instruction as Text
-from lionweb.models import Instruction, PoolEntry, User
-from lionweb.services import audit
+from lionweb.models import Instruction, LeakHit, Pool, PoolEntry, User
+from lionweb.services import audit, leak_scans, leaks
 from lionweb.services.errors import Refused
 from lionweb.storable import storable
 
@@ -40,8 +40,16 @@ def edit_instruction(
             f"This is instruction {known.pk} word for word.", "Use that one, or write something else."
         ) from error
     moved = PoolEntry.objects.filter(instruction=instruction).update(instruction=new)
+    _check_leaks(instruction, new)
     audit.record(actor=actor, action="instruction.edit", target=instruction, into=new.pk, pools=moved)
     return new
+
+
+def _check_leaks(old: Instruction, new: Instruction) -> None:
+    leaks.check(instructions=[new])
+    if LeakHit.objects.filter(instruction__in=(old, new)).exists():
+        for pool in Pool.objects.filter(entries__instruction=new, leak_count__isnull=False).order_by("pk"):
+            leak_scans.count_leaks(pool=pool)
 
 
 def _clean(text: str) -> str:

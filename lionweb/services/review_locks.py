@@ -85,7 +85,7 @@ def hold_item(*, classification: Classification, person: User) -> Classification
         Refused: the iteration has moved on, the item or its instruction was deleted meanwhile, or others are assigned.
     """
     hold_person(person)
-    _hold_gate(classification)
+    hold_gate(classification.iteration_id)
     rows = Classification.objects.select_for_update(no_key=True, of=("self",))
     item = rows.select_related("instruction__deleted_by", "iteration").filter(pk=classification.pk).first()
     if item is None:
@@ -97,11 +97,11 @@ def hold_item(*, classification: Classification, person: User) -> Classification
     return item
 
 
-def _hold_gate(classification: Classification) -> None:
+def hold_gate(iteration: int) -> None:
     """Many may decide at a time, but none while the gate is being closed: a lock that they share and closing does not."""
     rows = Stage.objects.raw(
         "SELECT id, status FROM lionweb_stage WHERE iteration_id = %s AND kind = %s FOR SHARE",
-        [classification.iteration_id, StageKind.REVIEW.value],
+        [iteration, StageKind.REVIEW.value],
     )
     if any(stage.status == StageStatus.SUCCEEDED for stage in rows):
         raise Refused(

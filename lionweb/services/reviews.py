@@ -128,14 +128,19 @@ def checked(comment: str, corrected: str, seconds: float | None) -> Said:
 
 
 def _stale(item: Classification, own: Decision | None) -> Stale:
-    who = item.person if item.person_id else None
-    if item.review_state not in OPEN_STATES and who:
-        what = f"{who} decided it: {DecisionKind(item.person_kind).label.lower()}"
+    """In blind mode a verdict would tell which answer is whose, and a state what the referee found."""
+    blind = item.iteration.experiment.settings.gates.blind_review
+    if item.review_state not in OPEN_STATES and item.person:
+        what = f"{item.person} decided it{_kind(item.person_kind, blind)}"
     elif own:
-        what = f"you decided it in another window: {DecisionKind(own.kind).label.lower()}"
+        what = f"you decided it in another window{_kind(own.kind, blind)}"
     else:
-        what = f"it is {item.get_review_state_display().lower()} now"
+        what = "it is in another state now" if blind else f"it is {item.get_review_state_display().lower()} now"
     return Stale(f"This item has changed while you looked: {what}.", "Your text is kept. Look again, then decide.")
+
+
+def _kind(kind: str, blind: bool) -> str:
+    return "" if blind else f": {DecisionKind(kind).label.lower()}"
 
 
 def _replace(item: Classification, person: User, kind: DecisionKind, said: Said, before: Decision | None) -> Decision:

@@ -17,12 +17,12 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from distill.errors import DistillError
 from distill.records import Difficulty
 from distill.records import Instruction as Text
+from lionweb import text_diff
 from lionweb.models import Candidate, Membership, RejectReason, Role, Stage
 from lionweb.permissions import needs, signed_in
 from lionweb.selectors.approval_state import DROPPED, LEAKS, SHOWN, SORTS, ApprovalState, filtered, state_of
 from lionweb.selectors.approvals import approval_item, approval_page, approval_stage, asked, open_counts
 from lionweb.services import approvals, new_texts
-from lionweb.word_diff import word_diff
 
 MOST_SELECTED = 10_000
 REJECT_CHOICES = RejectReason.choices
@@ -91,7 +91,7 @@ def diff(request: HttpRequest, pk: int) -> HttpResponse:
     item = _item(stage, candidate)
     parent, new = item.row.parent or candidate.parent, item.row.instruction
     try:
-        pieces = word_diff(Text(parent.text, parent.input).prompt, Text(new.text, new.input).prompt)
+        pieces = text_diff.diff(Text(parent.text, parent.input).prompt, Text(new.text, new.input).prompt)
     except ValueError:
         pieces = None
     shown = {"pieces": pieces, "item": item, "iteration": stage.iteration, "experiment": stage.iteration.experiment}

@@ -10,20 +10,22 @@ from lionweb.forms.instruction import InstructionForm
 from lionweb.models import Instruction, Role
 from lionweb.permissions import needs, signed_in
 from lionweb.selectors.approvals import leaks_of
+from lionweb.selectors.history import history_of
 from lionweb.selectors.instruction import instruction_page
-from lionweb.selectors.instruction_history import instruction_history
 from lionweb.services.instructions import delete_instruction, edit_instruction, restore_instruction
 
 
 @require_GET
 def instruction(request: HttpRequest, pk: int) -> HttpResponse:
+    reader = signed_in(request)
+    chosen = {name: _number(request, name) for name in ("experiment", "response")}
     try:
-        page = instruction_page(pk, experiment=_number(request, "experiment"), response=_number(request, "response"))
+        page = instruction_page(pk, reader=reader, **chosen)
     except Instruction.DoesNotExist as error:
         raise Http404("There is no such instruction.") from error
-    shown = {"page": page, "instruction": page.instruction, "history": instruction_history(page.instruction)}
+    shown = {"page": page, "instruction": page.instruction, "history": history_of(page.instruction, reader)}
     shown["leaks"] = leaks_of([pk]).get(pk, ())
-    shown["may_change"] = signed_in(request).may(Role.RESEARCHER)
+    shown["may_change"] = reader.may(Role.RESEARCHER)
     return render(request, "instructions/instruction.html", shown)
 
 

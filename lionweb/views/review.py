@@ -9,7 +9,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from distill.errors import DistillError
-from lionweb.models import OPEN_STATES, Classification, DecisionKind, Role, StageStatus
+from lionweb.models import EXCLUDING, OPEN_STATES, Classification, DecisionBatch, DecisionKind, Role, StageStatus
 from lionweb.permissions import needs, signed_in
 from lionweb.review_filters import DECISIONS, VERDICTS, states_shown
 from lionweb.selectors import review_queue as queued
@@ -17,6 +17,7 @@ from lionweb.selectors.review import ReviewItem, review_item, teacher_stands_lef
 from lionweb.services import gates, reviews
 from lionweb.services.assignments import may_review
 from lionweb.services.errors import Refused
+from lionweb.services.review_batches import MOST, last_batch, undo_batch
 from lionweb.services.review_locks import refresh, release, take, take_next
 from lionweb.views.review_desk import Desk, desk_at, row_at, stage_at, stage_of
 
@@ -62,7 +63,10 @@ def decide(request: HttpRequest, pk: int) -> HttpResponse:
 def undo(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """Take the last decision back and show its item."""
     desk = desk_at(stage_at(pk, number), QueryDict(request.POST.get("query", "")))
+    batch = last_batch(person=signed_in(request), iteration=desk.stage.iteration)
     try:
+        if batch:
+            return _undo_batch(request, desk, batch)
         row = reviews.undo(person=signed_in(request), iteration=desk.stage.iteration)
     except DistillError as failure:
         asked = request.POST.get("item", "")
@@ -70,6 +74,14 @@ def undo(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     answer = _go(request, desk, row.pk)
     answer["HX-Trigger"] = "review-changed"
     return answer
+
+
+def _undo_batch(request: HttpRequest, desk: Desk, batch: DecisionBatch) -> HttpResponse:
+    count = undo_batch(batch=batch, person=signed_in(request))
+    messages.success(request, f"{count:,} {'decision is' if count == 1 else 'decisions are'} taken back.")
+    if not request.headers.get("HX-Request"):
+        return redirect(desk.url())
+    return HttpResponse(headers={"HX-Redirect": desk.url()})
 
 
 @needs(Role.ANNOTATOR)
@@ -214,23 +226,28 @@ def _show(
 ) -> HttpResponse:
     person = signed_in(request)
     item = _item(request, desk, pk) if pk else None
-    shown = _around(request, desk, item) | {
-        "desk": desk,
-        "item": item,
-        "draft": typed or (item.draft if item else {}),
-        "failure": failure,
-        "may_decide": _may_decide(request, desk),
-        "others_are_assigned": person.may(Role.ANNOTATOR) and not may_review(person, desk.stage.iteration.experiment),
-        "may_close": person.may(Role.RESEARCHER) and desk.stage.status == StageStatus.WAITING,
-        "states": states_shown(blind=desk.is_blind),
-        "verdicts": VERDICTS,
-        "decisions": DECISIONS,
-        "other_view": desk.other_view(pk),
-        "tau": desk.stage.iteration.experiment.settings.referee.tau,
-        "stage": desk.stage,
-        "iteration": desk.stage.iteration,
-        "experiment": desk.stage.iteration.experiment,
-    }
+    shown = (
+        _around(request, desk, item)
+        | _many(request, desk)
+        | {
+            "desk": desk,
+            "item": item,
+            "draft": typed or (item.draft if item else {}),
+            "failure": failure,
+            "may_decide": _may_decide(request, desk),
+            "others_are_assigned": person.may(Role.ANNOTATOR)
+            and not may_review(person, desk.stage.iteration.experiment),
+            "may_close": person.may(Role.RESEARCHER) and desk.stage.status == StageStatus.WAITING,
+            "states": states_shown(blind=desk.is_blind),
+            "verdicts": VERDICTS,
+            "decisions": DECISIONS,
+            "other_view": desk.other_view(pk),
+            "tau": desk.stage.iteration.experiment.settings.referee.tau,
+            "stage": desk.stage,
+            "iteration": desk.stage.iteration,
+            "experiment": desk.stage.iteration.experiment,
+        }
+    )
     if not request.headers.get("HX-Request"):
         shown["progress"] = queued.own_progress(desk.stage.iteration, person)
         return render(request, "review/review.html", shown, status=409 if failure and typed is not None else 200)
@@ -244,6 +261,17 @@ def _item(request: HttpRequest, desk: Desk, pk: int) -> ReviewItem:
         return review_item(pk, signed_in(request), gates=desk.gates, look=desk.look, is_closed=desk.is_closed)
     except Classification.DoesNotExist as error:
         raise Http404("This item is no longer there: it was deleted meanwhile.") from error
+
+
+def _many(request: HttpRequest, desk: Desk) -> dict[str, Any]:
+    """Beside the list, what it takes to decide on many."""
+    person = signed_in(request)
+    if not desk.as_list or not person.may(Role.RESEARCHER) or not _may_decide(request, desk):
+        return {}
+    kinds = {name: words for name, words in DECISIONS.items() if name in EXCLUDING or not desk.is_blind}
+    batch = last_batch(person=person, iteration=desk.stage.iteration)
+    matching = queued.queue(desk.stage.iteration, desk.filters).values("pk")[: MOST + 1].count()
+    return {"many_kinds": kinds, "last_batch": batch, "matching": matching, "most": MOST}
 
 
 def _around(request: HttpRequest, desk: Desk, item: ReviewItem | None) -> dict[str, Any]:

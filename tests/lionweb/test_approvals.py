@@ -4,7 +4,9 @@ import threading
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
+from distill.records import Instruction as Text
 from lionweb import pools_of
 from lionweb.models import (
     Approval,
@@ -17,6 +19,7 @@ from lionweb.models import (
     StageKind,
     StageStatus,
 )
+from lionweb.neighbours import neighbourhood
 from lionweb.selectors.approval_state import ApprovalState, filtered
 from lionweb.selectors.approvals import asked
 from lionweb.services import approvals, new_texts
@@ -267,6 +270,20 @@ class TestEditing:
 
         assert (found.neighbours[0].id, found.neighbours[0].pool) == (second.instruction_id, "new")
         assert {first.instruction_id, third.instruction_id}.isdisjoint({one.id for one in found.neighbours})
+
+    def test_what_is_deleted_or_taken_out_is_no_neighbour(self, gate, iteration, one, bob):
+        first, second, third = pools_of.cache_pool(iteration.experiment, 1)[:3]
+        Instruction.objects.filter(pk=first.pk).update(deleted_at=timezone.now())
+        Membership.objects.filter(instruction=second).update(until=0)
+        known = neighbourhood(iteration)
+        nearest = known.nearest([(None, Text(near.text, near.input).prompt) for near in (first, second, third)])
+        Instruction.objects.filter(pk=third.pk).update(deleted_at=timezone.now())
+
+        later = known.nearest([(None, Text(third.text, third.input).prompt)])
+
+        assert nearest[2][0].id == third.pk
+        assert {first.pk, second.pk}.isdisjoint(near.id for found in nearest for near in found)
+        assert third.pk not in {near.id for near in later[0]}
 
     def test_an_overlap_with_a_benchmark_is_marked_at_once(self, gate, one, bob):
         know(["Name the seven hills on which the city of Rome was built, from north to south"])

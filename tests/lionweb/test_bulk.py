@@ -6,12 +6,14 @@ import pytest
 from django.db import connection, connections
 from django.utils import timezone
 
-from lionweb.models import AuditEvent, BulkItem, BulkJob, BulkStatus, Instruction, Pool, PoolEntry
-from lionweb.services import bulk_changes, bulk_work
+from lionweb.models import AuditEvent, BulkItem, BulkJob, BulkStatus, Instruction, LeakHit, Pool, PoolEntry
+from lionweb.services import bulk_changes, bulk_work, leaks
 from lionweb.services.bulk import cancel_bulk, ring_open, start_bulk, undo_bulk
 from lionweb.services.bulk_work import work_on
 from lionweb.services.errors import Refused
 from tests import factories as make
+from tests.lionweb.approval_cases import forget_caches
+from tests.lionweb.leak_cases import know
 
 pytestmark = pytest.mark.django_db
 
@@ -363,3 +365,16 @@ class TestPages:
 
         for url in ("/instructions/", "/instructions/changes/", f"/instructions/{rows[0].pk}/"):
             assert "<script>x" not in person.get(url).content.decode()
+
+
+def test_a_pool_that_many_are_added_to_counts_its_leaks(alice, rows):
+    forget_caches()
+    know([rows[0].text])
+    leaks.check(instructions=rows)
+
+    job = done(alice, "pool", new_pool="With leaks", ids=[one.pk for one in rows[:3]])
+
+    assert (
+        job.pool.leak_count == LeakHit.objects.filter(instruction__in=rows[:3]).values("instruction").distinct().count()
+    )
+    assert job.pool.leak_count

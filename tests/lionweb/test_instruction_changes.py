@@ -1,17 +1,16 @@
-"""Editing, deleting and restoring one instruction, and the history that tells of it; saved views."""
+"""Editing, deleting and restoring one instruction; saved views."""
 
 import pytest
 
 from distill.records import Instruction as Text
-from lionweb.models import AuditEvent, Instruction, MemberPool, PoolEntry, SavedView
-from lionweb.selectors.instruction_history import instruction_history
-from lionweb.services.bulk import start_bulk
-from lionweb.services.bulk_work import work_on
+from lionweb.models import AuditEvent, Instruction, LeakHit, MemberPool, PoolEntry, SavedView
 from lionweb.services.errors import Refused
 from lionweb.services.first_pools import first_pools
 from lionweb.services.instructions import delete_instruction, edit_instruction, restore_instruction
 from lionweb.services.saved_views import save_view
 from tests import factories as make
+from tests.lionweb.approval_cases import forget_caches
+from tests.lionweb.leak_cases import know
 
 pytestmark = pytest.mark.django_db
 
@@ -81,6 +80,38 @@ class TestEdit:
         assert text.isprintable()
 
 
+class TestLeaks:
+    ITEM = "Name the seven hills on which the city of Rome was built, from north to south"
+
+    @pytest.fixture(autouse=True)
+    def _own_caches(self):
+        forget_caches()
+
+    def test_an_overlap_that_an_edit_brings_in_is_marked_at_once(self, client, alice, one):
+        know([self.ITEM])
+
+        new = edit(alice, one, text=self.ITEM, input="")
+
+        assert LeakHit.objects.get().instruction == new
+        client.force_login(alice)
+        assert "overlaps with Benchmark" in client.get(f"/instructions/{new.pk}/").content.decode()
+
+    def test_pools_that_were_checked_count_it(self, alice):
+        know([self.ITEM])
+        checked, unknown = make.make_pool("Checked", rows=2), make.make_pool("Unknown", rows=2)
+        type(checked).objects.filter(pk=checked.pk).update(leak_count=0)
+        entry = checked.entries.first()
+
+        leaked = edit(alice, entry.instruction, text=self.ITEM, input="")
+        checked.refresh_from_db()
+        assert checked.leak_count == 1
+        edit(alice, leaked, text="Something else.")
+
+        for pool, count in ((checked, 0), (unknown, None)):
+            pool.refresh_from_db()
+            assert pool.leak_count == count
+
+
 class TestDelete:
     def test_a_deleted_one_is_hidden_drawn_no_more_and_comes_back(self, client, alice):
         pool = make.make_pool(rows=40)
@@ -107,20 +138,13 @@ class TestDelete:
             restore_instruction(actor=alice, instruction=one)
 
 
-def test_the_history_tells_everything_with_the_newest_first(client, alice, one):
-    job = start_bulk(actor=alice, action="category", value="Many", ids=[one.pk])
-    work_on(job.pk)
-    one.refresh_from_db()
-    edit(alice, one, category="One")
+def test_the_old_and_the_new_one_lead_to_each_other(client, alice, one):
     delete_instruction(actor=alice, instruction=one)
     new = edit(alice, one, text="<b>New</b>")
 
-    words = [event.words for event in instruction_history(one).events]
-
-    assert [word.split(" ")[0] for word in words] == ["edited", "deleted", "set", "set"]
-    assert instruction_history(new).edited_from == one.pk
     client.force_login(alice)
     page = client.get(f"/instructions/{one.pk}/").content.decode()
+    assert "Edited since" in page
     assert f"/instructions/{new.pk}/" in page
     assert "wrote it as an edit" in client.get(f"/instructions/{new.pk}/").content.decode()
     assert "an edited one took its place" in client.get("/instructions/?deleted=only").content.decode()

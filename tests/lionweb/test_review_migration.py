@@ -8,7 +8,7 @@ from django.db import connection
 from lionweb.models import Classification, Decision, StageKind, StageStatus
 from tests import factories as make
 
-migration = import_module("lionweb.migrations.0003_queue")
+migration = import_module("lionweb.migrations.0006_queue")
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ migration = import_module("lionweb.migrations.0003_queue")
 def test_old_rows_get_their_state(alice, bob, status, open_state):
     iteration = make.finish_iteration(make.make_experiment(alice))
     iteration.stages.filter(kind=StageKind.REVIEW).update(status=status)
-    hard = list(iteration.classifications.filter(pool="cache", referee_verdict="hard")[:3])
+    hard = list(iteration.classifications.filter(pool="cache", referee_verdict="hard").order_by("pk")[:3])
     Classification.objects.filter(pk__in=[row.pk for row in hard]).update(for_review=True)
     Classification.objects.filter(pk=hard[0].pk).update(person_verdict="hard", person=bob, person_reason="So.")
     Classification.objects.filter(pk=hard[1].pk).update(person_verdict="easy", person=bob)

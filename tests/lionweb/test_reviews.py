@@ -315,6 +315,24 @@ class TestRefusing:
 
         assert Decision.objects.count() == 1
 
+    def test_in_blind_mode_it_does_not_say_what_was_decided(self, alice, bob):
+        item = items(waiting(alice, blind_review=True))[0]
+        seen = reviews.version(item, None)
+        reviews.decide(classification=item, person=alice, kind="easy")
+
+        with pytest.raises(reviews.Stale) as refused:
+            reviews.decide(classification=item, person=bob, kind="hard", seen=seen)
+
+        assert "while you looked: alice decided it." in str(refused.value)
+
+    def test_in_blind_mode_ones_own_other_window_does_not_either(self, alice, bob):
+        item = items(waiting(alice, blind_review=True, reviewers_per_item=2))[0]
+        seen = reviews.version(item, None)
+        reviews.decide(classification=item, person=bob, kind="easy", seen=seen)
+
+        with pytest.raises(reviews.Stale, match="you decided it in another window\\."):
+            reviews.decide(classification=item, person=bob, kind="hard", seen=seen)
+
     def test_a_second_window_of_ones_own_is_stale_too(self, alice, bob):
         iteration = waiting(alice, reviewers_per_item=2)
         item = items(iteration)[0]
