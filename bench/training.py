@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 from bench.report import report, show
-from distill.training_client import LEAN_MEMORY
 
 FASTER_THAN_SFT, FASTER_THAN_BEST, MEMORY_SHARE, LOSS_TOLERANCE = 3.0, 1.4, 0.5, 1.02
 PEERS = ("trainer_grouped", "sft_packed", "sft_defaults")
@@ -133,10 +132,9 @@ def ours(folder: Path) -> dict[str, float]:
     }
 
 
-def measured(module: str, *arguments: str, environment: dict[str, str] | None = None) -> dict[str, float]:
+def measured(module: str, *arguments: str) -> dict[str, float]:
     command = [sys.executable, "-m", module, *arguments]
-    surroundings = {**os.environ, **(environment or {})}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=surroundings)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
     result: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
@@ -172,7 +170,7 @@ def run(count: int, max_length: int, home: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         write_plan(folder, home, count, max_length)
-        results = {"ours": measured("bench.training", "--ours", place, environment=LEAN_MEMORY)}
+        results = {"ours": measured("bench.training", "--ours", place)}
         results |= {name: measured("bench.training_peers", name, place) for name in PEERS}
         precision = json.loads((folder / "plan.json").read_text())["precision"]
     return report(

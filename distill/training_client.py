@@ -24,9 +24,6 @@ STOP_PATIENCE_SECONDS = 300.0  # for the step under way and the resume point; th
 _POLL_SECONDS = 0.2
 _PATIENCE_AT_END_SECONDS = 60.0
 _KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
-# glibc: give every larger tensor back to the system when it is freed. Else activations leave holes between what stays,
-# and a training on a CPU takes a fifth more memory. Other systems do not read this.
-LEAN_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "524288"}
 
 
 class TrainingStopped(DistillError):
@@ -94,7 +91,7 @@ def _environment(job: TrainingJob) -> dict[str, str]:
     root = str(Path(__file__).resolve().parents[1])
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     chosen = {"PYTHONPATH": os.pathsep.join(paths), "TOKENIZERS_PARALLELISM": "false"}
-    return {**LEAN_MEMORY, **os.environ, **chosen, **({"OMP_NUM_THREADS": str(job.threads)} if job.threads else {})}
+    return {**os.environ, **chosen, **({"OMP_NUM_THREADS": str(job.threads)} if job.threads else {})}
 
 
 def _events(process: subprocess.Popen[str], should_stop: Callable[[], bool]) -> Iterator[dict[str, Any]]:
