@@ -1,0 +1,40 @@
+"""axe-core finds nothing wrong on the pages of pools, experiments and gates, in both themes."""
+
+from dataclasses import replace
+
+import pytest
+
+from distill.settings import GateSettings
+from lionweb.models import Approval, Membership, StageKind, StageStatus
+from tests import factories as make
+from tests.browser.axe import violations
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def experiment(alice):
+    settings = replace(make.SMALL, gates=GateSettings(review="sample", approval="sample"))
+    made = make.make_experiment(alice, pool=make.make_pool(rows=60), settings=settings)
+    iteration = make.finish_iteration(made)
+    iteration.stages.filter(kind__in=(StageKind.REVIEW, StageKind.APPROVE)).update(status=StageStatus.WAITING)
+    Membership.objects.filter(experiment=made, since=2).update(approval=Approval.PENDING)
+    return made
+
+
+def test_no_page_has_a_violation(sign_in, alice, experiment):
+    page = sign_in(alice)
+    pool, member = experiment.pool_id, experiment.memberships.first().instruction_id
+    addresses = ["/experiments/", f"/experiments/{experiment.pk}/", "/experiments/new/", "/pools/", "/pools/upload/"]
+    addresses += [f"/pools/{pool}/", "/instructions/", f"/instructions/?experiment={experiment.pk}"]
+    addresses += [f"/instructions/{member}/", f"/instructions/{member}/edit/"]
+    addresses += [f"/experiments/{experiment.pk}/iterations/1/approval/", "/evaluations/", "/endpoints/", "/workers/"]
+    found = {}
+    for address in addresses:
+        page.goto(address)
+        for theme in ("light", "dark"):
+            page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+            page.wait_for_timeout(350)  # colours that are still changing have no contrast yet
+            found[address, theme] = violations(page)
+
+    assert {where: wrong for where, wrong in found.items() if wrong} == {}
