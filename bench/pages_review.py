@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from bench.pages import Case, Site, cookie_of, expect_page
+from bench.site import Case, Site, cookie_of, expect_page
 
 _FORM = re.compile(rb'action="/reviews/(\d+)/decide/".*?name="seen" value="([^"]*)"', re.S)
 

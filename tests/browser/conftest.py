@@ -5,9 +5,14 @@ With LIONWEB_SCREENSHOTS=1 the pictures go to docs/screenshots/, otherwise to th
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from distill.settings import GateSettings
+from lionweb.models import Approval, Membership, StageKind, StageStatus
+from tests import factories as make
 
 # Playwright's synchronous API runs an event loop in this thread; the database is only used between its calls.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
@@ -84,3 +89,14 @@ def shoot(tmp_path):
         page.emulate_media(color_scheme="light")
 
     return take
+
+
+@pytest.fixture
+def experiment(alice):
+    """One iteration that waits at both gates."""
+    settings = replace(make.SMALL, gates=GateSettings(review="sample", approval="sample"))
+    made = make.make_experiment(alice, pool=make.make_pool(rows=60), settings=settings)
+    iteration = make.finish_iteration(made)
+    iteration.stages.filter(kind__in=(StageKind.REVIEW, StageKind.APPROVE)).update(status=StageStatus.WAITING)
+    Membership.objects.filter(experiment=made, since=2).update(approval=Approval.PENDING)
+    return made

@@ -1,25 +1,10 @@
 """axe-core finds nothing wrong on the pages of pools, experiments and gates, in both themes."""
 
-from dataclasses import replace
-
 import pytest
 
-from distill.settings import GateSettings
-from lionweb.models import Approval, Membership, StageKind, StageStatus
-from tests import factories as make
 from tests.browser.axe import violations
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-
-
-@pytest.fixture
-def experiment(alice):
-    settings = replace(make.SMALL, gates=GateSettings(review="sample", approval="sample"))
-    made = make.make_experiment(alice, pool=make.make_pool(rows=60), settings=settings)
-    iteration = make.finish_iteration(made)
-    iteration.stages.filter(kind__in=(StageKind.REVIEW, StageKind.APPROVE)).update(status=StageStatus.WAITING)
-    Membership.objects.filter(experiment=made, since=2).update(approval=Approval.PENDING)
-    return made
 
 
 def test_no_page_has_a_violation(sign_in, alice, experiment):

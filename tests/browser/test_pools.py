@@ -2,27 +2,14 @@
 
 import json
 import re
-from dataclasses import replace
 
 import pytest
 
-from distill.settings import GateSettings
-from lionweb.models import Approval, Instruction, Membership, Pool, StageKind, StageStatus
+from lionweb.models import Instruction, Pool, StageStatus
 from tests import factories as make
 
 POOL_PAGE = re.compile(r"/pools/\d+/$")
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-
-
-@pytest.fixture
-def experiment(alice):
-    """One iteration that waits at the approval gate."""
-    settings = replace(make.SMALL, gates=GateSettings(review="sample", approval="sample"))
-    made = make.make_experiment(alice, pool=make.make_pool(rows=60), settings=settings)
-    iteration = make.finish_iteration(made)
-    iteration.stages.filter(kind__in=(StageKind.REVIEW, StageKind.APPROVE)).update(status=StageStatus.WAITING)
-    Membership.objects.filter(experiment=made, since=2).update(approval=Approval.PENDING)
-    return made
 
 
 def upload(page, content, filename="my pool.jsonl"):
