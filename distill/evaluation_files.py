@@ -140,7 +140,17 @@ def _extra(row: dict[str, Any]) -> dict[str, Any]:
     """What a run may still need: the passage alone, further turns, fields nobody here knows."""
     extra = {name: value for name, value in row.items() if name not in _USED and value is not None}
     turns = row.get("turns") or []
-    return extra | ({"further_turns": turns[1:]} if len(turns) > 1 else {})
+    extra |= {"further_turns": turns[1:]} if len(turns) > 1 else {}
+    _check_storable(extra)
+    return extra
+
+
+def _check_storable(value: Any) -> None:
+    """Names and texts at any depth."""
+    if isinstance(value, str):
+        _storable(value, "extra")
+    for one in value.items() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ():
+        _check_storable(one)
 
 
 def _first(row: dict[str, Any], names: tuple[str, ...]) -> str:

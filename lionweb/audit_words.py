@@ -27,7 +27,7 @@ SENTENCES = {
     "evaluation_set.remove": "removed the evaluation set {name}",
     "experiment.cancel": "cancelled an experiment",
     "experiment.create": "made the experiment {name}",
-    "experiment.launch": "launched {iterations} iterations",
+    "experiment.launch": "launched iterations: {iterations}",
     "experiment.pause": "paused an experiment",
     "experiment.resume": "resumed an experiment",
     "gate.approve.close": "closed the approval gate with {left_open} open",

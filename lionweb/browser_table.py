@@ -1,4 +1,4 @@
-"""The rows of the pool browser as HTML: written by hand, for a page has fifty of them and a template takes ten times as long.
+"""The rows of the pool browser as HTML: written by hand, for a page has fifty of them and a template is slower.
 
 Every text goes through `escape`; nothing else may be put into a cell.
 """

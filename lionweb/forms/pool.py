@@ -1,5 +1,6 @@
 from django import forms
 
+from lionweb.forms.upload import file_field
 from lionweb.models import Pool, PoolKind
 
 BAD_LINES = (
@@ -9,12 +10,7 @@ BAD_LINES = (
 
 
 class PoolForm(forms.Form):
-    file = forms.FileField(
-        max_length=255,
-        allow_empty_file=True,  # the import itself says that it is empty, with what to do
-        widget=forms.FileInput(attrs={"accept": ".json,.jsonl,.ndjson,.csv,.tsv"}),
-        error_messages={"required": "Choose a file.", "missing": "Choose a file."},
-    )
+    file = file_field(".json,.jsonl,.ndjson,.csv,.tsv")
     name = forms.CharField(max_length=100, help_text="Stands wherever a pool is chosen.")
     kind = forms.ChoiceField(
         choices=PoolKind.choices,

@@ -14,7 +14,6 @@ from distill.records import Instruction as Text
 from distill.tokenisation import tokenise
 from lionweb.models import (
     Approval,
-    ApprovalAction,
     Candidate,
     Instruction,
     LeakHit,
@@ -22,8 +21,6 @@ from lionweb.models import (
     Membership,
     Stage,
     StageKind,
-    StageStatus,
-    User,
 )
 from lionweb.selectors.approval_state import DROPPED, SHOWN, ApprovalState, filtered
 
@@ -72,14 +69,9 @@ class ApprovalItem:
         return self.row.action_id or 0
 
     @property
-    def tokens(self) -> int:
+    def words(self) -> int:
+        """As the novelty check counts them; in a script without blanks every character."""
         return len(tokenise(Text(self.row.instruction.text, self.row.instruction.input).prompt))
-
-
-@dataclass(frozen=True)
-class DroppedItem:
-    candidate: Candidate
-    text: str
 
 
 @dataclass(frozen=True)
@@ -88,21 +80,12 @@ class ApprovalPage:
     state: ApprovalState
     counts: dict[str, int]
     items: tuple[ApprovalItem, ...]
-    dropped: tuple[DroppedItem, ...]
+    dropped: tuple[Candidate, ...]
     reasons: tuple[tuple[str, int], ...]  # of the dropped ones
     matching: int
     matching_open: int
     next: str
     previous: str
-    may_undo: bool
-
-    @property
-    def open(self) -> int:
-        return self.counts["open"]
-
-    @property
-    def is_closed(self) -> bool:
-        return self.stage.status in (StageStatus.SUCCEEDED, StageStatus.CANCELLED)
 
 
 def approval_stage(experiment: int, number: int) -> Stage:
@@ -122,7 +105,7 @@ def asked(stage: Stage) -> QuerySet[Membership]:
     return rows.filter(Q(approval=Approval.PENDING) | Q(decided_at__isnull=False))
 
 
-def approval_page(stage: Stage, state: ApprovalState, person: User) -> ApprovalPage:
+def approval_page(stage: Stage, state: ApprovalState) -> ApprovalPage:
     rows = asked(stage)
     counts = _counts(stage, rows)
     shown: dict[str, Any] = {"items": (), "dropped": (), "reasons": ()}
@@ -130,7 +113,7 @@ def approval_page(stage: Stage, state: ApprovalState, person: User) -> ApprovalP
         reasons = _dropped(stage).order_by().values_list("rejected").annotate(n=Count("pk")).order_by("-n", "rejected")
         found = _dropped(stage).filter(**({"rejected": state.reason} if state.reason else {}))
         page, following, previous = _slice(found, state, F("pk"), highest_first=False)
-        shown |= {"reasons": tuple(reasons), "dropped": tuple(DroppedItem(one, one.raw) for one in page)}
+        shown |= {"reasons": tuple(reasons), "dropped": tuple(page)}
         matching, matching_open = found.count(), 0
     else:
         found_rows = filtered(rows, state)
@@ -139,9 +122,6 @@ def approval_page(stage: Stage, state: ApprovalState, person: User) -> ApprovalP
         keys, following, previous = _slice(found_rows, state, key, highest_first=highest_first)
         page = _with_related(keys)
         shown |= {"items": tuple(_items(stage, page))}
-    undoable = ApprovalAction.objects.filter(
-        iteration=stage.iteration_id, person=person, undone_at__isnull=True, memberships__isnull=False
-    )
     return ApprovalPage(
         stage=stage,
         state=state,
@@ -150,7 +130,6 @@ def approval_page(stage: Stage, state: ApprovalState, person: User) -> ApprovalP
         matching_open=matching_open,
         next=following,
         previous=previous,
-        may_undo=undoable.exists(),
         **shown,
     )
 

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from distill.records import Verdict
 from lionweb.models import OPINIONS, DecisionKind, MemberPool, MemberSource, ReviewState
-from lionweb.selectors.scope import Scope
+from lionweb.selectors.scope import Scope, scope_of
 
 SORTS = ("id", "text", "category", "language", "length", "position", "gap", "teacher", "student")
 JUDGED_SORTS = frozenset({"gap", "teacher", "student"})
@@ -153,6 +153,13 @@ def fitted(state: BrowserState, scope: Scope) -> BrowserState:
     first = "position" if scope.pool else "id"
     fits = {"position": bool(scope.pool)}.get(state.key, bool(scope.checkpoint) or state.key not in JUDGED_SORTS)
     return state if state.key and fits else replace(state, sort=first)
+
+
+def state_and_scope(said: Mapping[str, str]) -> tuple[BrowserState, Scope]:
+    """Fitted to each other. Raises ValueError for what cannot be asked, ObjectDoesNotExist for what is not there."""
+    state = state_of(said)
+    scope = scope_of(pool=state.pool, experiment=state.experiment, iteration=state.iteration)
+    return fitted(state, scope), scope
 
 
 def _one_of(said: Mapping[str, str], name: str, known: Sequence[str]) -> str:

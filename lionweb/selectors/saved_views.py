@@ -1,7 +1,6 @@
 from dataclasses import dataclass
 
 from django.db import connection
-from django.db.models import Q
 
 from lionweb.models import SavedView, User
 
@@ -35,9 +34,6 @@ def kept_for(person: User) -> KeptFor:
 
 
 def saved_views(person: User) -> SavedViews:
-    rows = SavedView.objects.filter(Q(owner=person) | Q(shared=True)).select_related("owner").order_by("name", "pk")
-    found = list(rows[:MOST_VIEWS])
-    return SavedViews(
-        own=tuple(one for one in found if one.owner_id == person.pk),
-        shared=tuple(one for one in found if one.owner_id != person.pk),
-    )
+    own = SavedView.objects.filter(owner=person)
+    others = SavedView.objects.filter(shared=True).exclude(owner=person).select_related("owner")
+    return SavedViews(*(tuple(rows.order_by("name", "pk")[:MOST_VIEWS]) for rows in (own, others)))

@@ -21,7 +21,6 @@ class Scope:
     experiment: Experiment | None = None
     iteration: Iteration | None = None
     checkpoint: Checkpoint | None = None
-    member: str = ""
     iterations: tuple[Iteration, ...] = ()
 
 
@@ -36,7 +35,7 @@ class Choices:
     languages: tuple[str, ...]
 
 
-def scope_of(*, pool: int | None, experiment: int | None, iteration: int | None, member: str) -> Scope:
+def scope_of(*, pool: int | None, experiment: int | None, iteration: int | None) -> Scope:
     """The rows behind the numbers; without an iteration the last one that was judged, else the last one.
 
     Raises Pool.DoesNotExist, Experiment.DoesNotExist or Iteration.DoesNotExist.
@@ -48,7 +47,7 @@ def scope_of(*, pool: int | None, experiment: int | None, iteration: int | None,
     judged = Classification.objects.filter(iteration=OuterRef("pk"))
     iterations = tuple(found.iterations.select_related("checkpoint").annotate(judged=Exists(judged)))
     current = _iteration(iterations, iteration)
-    return Scope(chosen, found, current, getattr(current, "checkpoint", None), member, iterations)
+    return Scope(chosen, found, current, getattr(current, "checkpoint", None), iterations)
 
 
 def _iteration(iterations: Sequence[Iteration], number: int | None) -> Iteration | None:

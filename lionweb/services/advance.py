@@ -22,7 +22,7 @@ from lionweb.models import (
     StageKind,
     StageStatus,
 )
-from lionweb.services import leases
+from lionweb.services import leak_scans, leaks, leases
 from lionweb.services.first_pools import add_corrected, append_pool, first_pools
 from lionweb.services.transitions import log, transition
 from lionweb.stages.candidates import Round
@@ -185,6 +185,9 @@ def waiting_experiments() -> QuerySet[Experiment]:
 
 
 def begin(*, experiment: Experiment) -> None:
+    """Begin the next planned iteration, or leave it to the sweep while a pool that must hold no leaks is being checked."""
+    if leaks.blocks(experiment) and not leak_scans.is_done(pool=experiment.pool):
+        return
     following = start_next_iteration(experiment=experiment)
     if following:
         advance(following.pk)

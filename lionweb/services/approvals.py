@@ -91,7 +91,8 @@ def decide_many(
 ) -> ApprovalAction:
     """Decide in one statement on all `rows` (of the Cache Pool) that are still open; `rule` says how they were chosen.
 
-    Where leaks are blocked, those that overlap with an evaluation set are passed over. Raises Refused for a closed gate.
+    Where leaks are blocked, those that overlap with an evaluation set are passed over. Raises Refused for a closed gate, and where nothing
+    is left to decide.
     """
     gate = lock_gate(stage)
     chosen = rows.filter(approval=Approval.PENDING).order_by()
@@ -107,6 +108,8 @@ def decide_many(
     )
     _write(members(gate).filter(candidate__in=chosen.values("candidate")), action, actor, approve, reason, text)
     action.count = action.memberships.filter(pool=MemberPool.CACHE).count()
+    if not action.count:  # else an undo would take back what was done before it
+        raise Refused("None of these is open.", "Select some, or change the filters.")
     action.save(update_fields=["count"])
     audit.record(actor=actor, action=f"approval.many.{action.kind}", target=stage, count=action.count, rule=rule)
     return action
@@ -214,7 +217,7 @@ def _write(
 
 
 def _restore(rows: QuerySet[Membership], before: dict[str, Any]) -> None:
-    """Similarity stands on the row of the Cache Pool alone where pages read it, but is equal on both."""
+    """Of the similarity pages read the row of the Cache Pool alone."""
     earlier = ApprovalAction.objects.filter(pk=before["action_id"]).first()
     rows.update(**before | {"action_id": earlier.pk if earlier else None})
 

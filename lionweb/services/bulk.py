@@ -5,7 +5,7 @@ from dataclasses import replace
 from urllib.parse import parse_qsl
 
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from lionweb import queue
@@ -18,13 +18,15 @@ from lionweb.models import (
     BulkStatus,
     Instruction,
     Pool,
+    PoolKind,
     Role,
     User,
 )
-from lionweb.selectors.browser_state import BrowserState, fitted, state_of
-from lionweb.selectors.scope import Scope, scope_of
+from lionweb.selectors.browser_state import BrowserState, state_and_scope
+from lionweb.selectors.scope import Scope
 from lionweb.services import audit
 from lionweb.services.errors import Refused
+from lionweb.services.pools import checked_name, reserve
 
 LONGEST_VALUE = {BulkAction.CATEGORY: 100, BulkAction.LANGUAGE: 16}
 MOST_CHOSEN = 5_000
@@ -49,11 +51,12 @@ def start_bulk(
     if query is None and not 0 < len(ids) <= MOST_CHOSEN:
         raise Refused("No instruction is selected.", "Select some of the list, or all that match.")
     made = new_pool.strip() if action == BulkAction.POOL else ""
+    into = _pool(actor, pool, made) if action == BulkAction.POOL else None
     job = BulkJob.objects.create(
         actor=actor,
         action=action,
-        value=_checked_value(action, value),
-        pool=_pool(actor, pool, made) if action == BulkAction.POOL else None,
+        value=into.name if into else _checked_value(action, value),
+        pool=into,
         pool_is_new=bool(made),
         query="" if query is None else _pinned(query),
     )
@@ -78,15 +81,7 @@ def _pool(actor: User, pool: Pool | None, name: str) -> Pool:
         raise Refused("No pool is chosen.", "Choose a pool, or name a new one.")
     if pool is not None and not name:
         return pool
-    if len(name) > 100 or "\0" in name:
-        raise Refused("A pool needs a name of 1 to 100 characters.", "Choose another name.")
-    try:
-        with transaction.atomic():
-            return Pool.objects.create(name=name, created_by=actor)
-    except IntegrityError as error:
-        raise Refused(
-            f"A pool named {name!r} is there already.", "Choose it from the list, or another name."
-        ) from error
+    return reserve(checked_name(name, PoolKind.SEED), PoolKind.SEED, "", actor)
 
 
 def _pinned(query: str) -> str:
@@ -99,11 +94,9 @@ def _pinned(query: str) -> str:
 def resolved(query: str) -> tuple[BrowserState, Scope]:
     """Raises Refused for a query that shows nothing."""
     try:
-        state = state_of(dict(parse_qsl(query)))
-        scope = scope_of(pool=state.pool, experiment=state.experiment, iteration=state.iteration, member=state.member)
+        return state_and_scope(dict(parse_qsl(query)))
     except (ValueError, ObjectDoesNotExist) as error:
         raise Refused("This list is not there any more.", "Open the instructions again and select anew.") from error
-    return fitted(state, scope), scope
 
 
 def _choose(job: BulkJob, ids: Sequence[int]) -> None:

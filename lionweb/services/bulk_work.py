@@ -3,11 +3,14 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
-from django.db import Error, connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F
+from django.utils import timezone
 
 from distill.errors import DistillError
+from lionweb import queue
 from lionweb.models import BulkJob, BulkStatus, EvaluationSet, Experiment, ItemState, PoolEntry
 from lionweb.selectors.browser import matching_ids
 from lionweb.services import audit, leak_scans
@@ -17,15 +20,22 @@ from lionweb.services.bulk_changes import apply_chunk, settle_pool, undo_chunk
 logger = logging.getLogger(__name__)
 
 
+TURN = timedelta(seconds=15)
+
+
 def work_on(job_id: int) -> None:
-    """Carry the job to its end, unless another worker does. The lock is the connection's: it ends with the worker."""
+    """Carry the job on for a turn, unless another worker does, then make room for other work and call again.
+
+    The lock is the connection's: it ends with the worker.
+    """
+    again = False
     with _held(job_id) as held:
         job = BulkJob.objects.select_related("pool").filter(pk=job_id).first() if held else None
         if job is None:
             return
         try:
-            _carry_out(job)
-        except Error:
+            again = _carry_out(job)
+        except (OperationalError, InterfaceError):
             raise  # the database is away or restarts: the sweep calls again
         except DistillError as error:
             move(job=job, to=BulkStatus.FAILED, error=str(error))
@@ -36,6 +46,8 @@ def work_on(job_id: int) -> None:
                 to=BulkStatus.FAILED,
                 error=f"{type(error).__name__}: {error}. The worker's log has the details.",
             )
+    if again:  # after the lock is free: whoever comes earlier takes no notice
+        queue.ring_bulk(job_id=job_id)
 
 
 @contextmanager
@@ -51,15 +63,18 @@ def _held(job_id: int) -> Iterator[bool]:
                 cursor.execute("SELECT pg_advisory_unlock(hashtext('lionweb.bulk'), %s)", [job_id])
 
 
-def _carry_out(job: BulkJob) -> None:
+def _carry_out(job: BulkJob) -> bool:
+    """Whether there is more to do."""
     if job.status == BulkStatus.PENDING and not move(job=job, to=BulkStatus.RUNNING):
-        return
+        return False
     if job.status == BulkStatus.RUNNING:
         _choose(job)
-        _work(job, BulkStatus.RUNNING, apply_chunk, BulkStatus.SUCCEEDED)
-    elif job.status == BulkStatus.UNDOING:
-        _work(job, BulkStatus.UNDOING, undo_chunk, BulkStatus.UNDONE)
+        return _work(job, BulkStatus.RUNNING, apply_chunk, BulkStatus.SUCCEEDED)
+    if job.status == BulkStatus.UNDOING:
+        if _work(job, BulkStatus.UNDOING, undo_chunk, BulkStatus.UNDONE):
+            return True
         _forget_pool(job)
+    return False
 
 
 @transaction.atomic
@@ -78,10 +93,12 @@ def _choose(job: BulkJob) -> None:
     job.save(update_fields=["chosen", "total"])
 
 
-def _work(job: BulkJob, status: str, step: Callable[[BulkJob], int], end: str) -> None:
-    """Step by step until nothing is left or a person says otherwise. Each is whole or did not happen."""
+def _work(job: BulkJob, status: str, step: Callable[[BulkJob], int], end: str) -> bool:
+    """Step by step until nothing is left, a person says otherwise or the turn is over; True: the last. Each is whole."""
+    until = timezone.now() + TURN
     while _step(job, status, step):
-        pass
+        if timezone.now() > until:
+            return True
     with transaction.atomic():
         settle_pool(job)
         if job.pool and EvaluationSet.objects.exists():
@@ -90,6 +107,7 @@ def _work(job: BulkJob, status: str, step: Callable[[BulkJob], int], end: str) -
             kept = job.items.filter(state=ItemState.KEPT).count()
             BulkJob.objects.filter(pk=job.pk).update(kept=kept)
             audit.record(actor=job.actor, action=f"bulk.{end}", target=job, total=job.total, kept=kept)
+    return False
 
 
 @transaction.atomic

@@ -11,9 +11,9 @@ from distill.pool_source import PoolProblem
 from lionweb.models import EvaluationItem, EvaluationKind, EvaluationSet, Pool, User
 from lionweb.services import audit, leak_scans
 from lionweb.services.errors import Refused
+from lionweb.services.pools import KEPT_PROBLEMS
 
 BATCH = 1000
-KEPT_PROBLEMS = 200
 
 
 class BadItems(PoolError):
@@ -42,17 +42,27 @@ def import_evaluation_set(*, stream: BinaryIO, filename: str, name: str, actor: 
     """
     made = _reserve(name, filename, actor)
     problems: list[PoolProblem] = []
+    bad = 0
+
+    def note(problem: PoolProblem) -> None:
+        nonlocal bad
+        bad += 1
+        if len(problems) < KEPT_PROBLEMS:
+            problems.append(problem)
+
     kinds: Counter[str] = Counter()
     batch: list[EvaluationItem] = []
-    for _, row in read_evaluation(stream, filename, on_problem=problems.append):
+    for _, row in read_evaluation(stream, filename, on_problem=note):
+        if bad:
+            continue  # nothing is kept; the rest is read for further problems
         kinds[row.kind] += 1
         batch.append(_item(made, kinds.total(), row))
         if len(batch) == BATCH:
             EvaluationItem.objects.bulk_create(batch)
             batch = []
     EvaluationItem.objects.bulk_create(batch)
-    if problems:
-        raise BadItems(problems[:KEPT_PROBLEMS], len(problems))
+    if bad:
+        raise BadItems(problems, bad)
     if not kinds:
         raise PoolError(f"{filename} holds no item.", "An evaluation set needs at least one.")
     made.items, made.kind = kinds.total(), kinds.most_common(1)[0][0]

@@ -4,7 +4,7 @@ from django.db import transaction
 
 from distill.first_pools import first_pools as draw
 from lionweb.models import Approval, Classification, Experiment, MemberPool, Membership, MemberSource, PoolEntry
-from lionweb.services import leak_scans, leaks
+from lionweb.services import leaks
 
 BATCH = 5000
 
@@ -12,13 +12,11 @@ BATCH = 5000
 def first_pools(*, experiment: Experiment) -> None:
     """Draw Train Pool, Cache Pool and held-out set of iteration 1 from the imported pools, seeded and reproducible.
 
-    Where leaks are blocked, instructions that overlap with an evaluation set are not drawn. A held-out set that was
+    Where leaks are blocked, instructions that overlap with an evaluation set are not drawn (`begin` waits for the check). A held-out set that was
     imported as such is taken as it is: nothing is ever trained on it.
     """
     heldout = _entries(experiment.heldout_pool_id) if experiment.heldout_pool_id else None
     settings = experiment.settings
-    if leaks.blocks(experiment):
-        leak_scans.finish(pool=experiment.pool)
     drawn = draw(
         _entries(experiment.pool_id, unleaked=leaks.blocks(experiment)), heldout, settings.pools, settings.seed
     )

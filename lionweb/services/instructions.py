@@ -20,10 +20,10 @@ def edit_instruction(
     """The instruction that holds now: a new one where the words differ, else the same with its labels. Raises Refused."""
     labels = {"category": storable(category).strip(), "language": storable(language).strip()}
     _check_labels(labels)
-    words = Text(_clean(text), _clean(input))
+    words = clean_text(text, input)
     if words.content_hash == instruction.content_hash:
         return _label(actor, instruction, labels)
-    _check_words(words)
+    check_text(words)
     try:
         with transaction.atomic():
             new = Instruction.objects.create(
@@ -52,12 +52,14 @@ def _check_leaks(old: Instruction, new: Instruction) -> None:
             leak_scans.count_leaks(pool=pool)
 
 
-def _clean(text: str) -> str:
-    return storable(text).replace("\r\n", "\n").strip()
+def clean_text(text: str, given: str) -> Text:
+    """What a person typed as it can be kept."""
+    return Text(*(storable(part).replace("\r\n", "\n").strip() for part in (text, given)))
 
 
-def _check_words(words: Text) -> None:
-    if not words.text:
+def check_text(words: Text) -> None:
+    """Raises Refused for what is no instruction, or too long for one."""
+    if not any(character.isalnum() for character in words.text):
         raise Refused("An instruction needs a text.", "Write one, or delete the instruction.")
     length, most = len(words.text) + len(words.input), settings.INSTRUCTION_MAX_CHARACTERS
     if length > most:

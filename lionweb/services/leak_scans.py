@@ -46,12 +46,12 @@ def run(*, scan_id: int) -> None:
             return
 
 
-def finish(*, pool: Pool) -> None:
-    """Check a pool to its end here and now: for who may use nothing that was not checked."""
-    scans = LeakScan.objects.filter(finished_at__isnull=True).filter(Q(pool=pool) | Q(evaluation_set__isnull=False))
-    for scan in [*scans, *([] if LeakScan.objects.filter(pool=pool).exists() else [ask(pool=pool)])]:
-        while scan and _step(scan.pk):
-            pass
+def is_done(*, pool: Pool) -> bool:
+    """Whether a pool is compared with every evaluation set; asks for what nobody has asked for yet."""
+    if not LeakScan.objects.filter(pool=pool).exists():
+        return ask(pool=pool) is None
+    unfinished = LeakScan.objects.filter(finished_at__isnull=True)
+    return not unfinished.filter(Q(pool=pool) | Q(evaluation_set__isnull=False)).exists()
 
 
 @transaction.atomic

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef
 
 from distill.leaks import Leak, LeakIndex
 from distill.records import Instruction as Text
@@ -42,10 +42,6 @@ def check(*, instructions: Iterable[Instruction], only: EvaluationSet | None = N
     }
     LeakHit.objects.bulk_create([one for many in hits.values() for one in many], ignore_conflicts=True)
     return hits
-
-
-def without_leaked(instructions: QuerySet[Instruction]) -> QuerySet[Instruction]:
-    return instructions.exclude(is_leaked("pk"))
 
 
 class _Known:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -26,8 +25,8 @@ from lionweb.neighbours import Neighbour, neighbourhood
 from lionweb.services import audit, leaks
 from lionweb.services.approvals import item, lock_gate, members, refuse_stale, state_of
 from lionweb.services.errors import Refused
+from lionweb.services.instructions import check_text, clean_text
 from lionweb.stages.candidates import first_approval
-from lionweb.storable import storable
 
 
 @dataclass(frozen=True)
@@ -136,12 +135,8 @@ def dropped_text(candidate: Candidate) -> Text:
 
 
 def _text(text: str, given: str) -> Text:
-    wanted = Text(storable(text.replace("\r\n", "\n")).strip(), storable(given.replace("\r\n", "\n")).strip())
-    length, most = len(wanted.text) + len(wanted.input), settings.INSTRUCTION_MAX_CHARACTERS
-    if not any(c.isalnum() for c in wanted.text):
-        raise Refused("An instruction needs a text.", "Write one.")
-    if length > most:
-        raise Refused(f"The instruction is {length:,} characters long; at most {most:,} are accepted.", "Shorten it.")
+    wanted = clean_text(text, given)
+    check_text(wanted)
     return wanted
 
 

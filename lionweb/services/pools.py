@@ -73,9 +73,9 @@ class _Report:
 def import_pool(*, stream: BinaryIO, filename: str, name: str, kind: str, actor: User | None, keep_good: bool) -> Pool:
     """Raises BadLines if there is any and `keep_good` is false, PoolError for an unusable file, Refused for a taken name."""
     report = _Report()
-    name = _checked_name(name, kind)
+    name = checked_name(name, kind)
     with transaction.atomic():
-        pool = _reserve(name, kind, filename, actor)
+        pool = reserve(name, kind, filename, actor)
         with connection.cursor() as cursor:
             wanted = _until_bad(_rows(stream, filename, report), report, keep_good)
             stored = store_rows(cursor, pool, wanted)
@@ -100,7 +100,7 @@ def import_pool(*, stream: BinaryIO, filename: str, name: str, kind: str, actor:
     return pool
 
 
-def _checked_name(name: str, kind: str) -> str:
+def checked_name(name: str, kind: str) -> str:
     name = name.strip()
     if not name or len(name) > 100 or "\x00" in name:
         raise Refused("A pool needs a name of 1 to 100 characters.", "Choose another name.")
@@ -109,7 +109,7 @@ def _checked_name(name: str, kind: str) -> str:
     return name
 
 
-def _reserve(name: str, kind: str, filename: str, actor: User | None) -> Pool:
+def reserve(name: str, kind: str, filename: str, actor: User | None) -> Pool:
     try:
         with transaction.atomic():
             return Pool.objects.create(name=name, kind=kind, filename=filename[-255:], created_by=actor)

@@ -184,7 +184,7 @@ def _answer(request: HttpRequest, candidate: Candidate, failure: DistillError | 
 
 
 def _shown(request: HttpRequest, stage: Stage, state: ApprovalState, *, summary_only: bool = False) -> dict[str, Any]:
-    page = approval_page(stage, state, signed_in(request)) if not summary_only else None
+    page = approval_page(stage, state) if not summary_only else None
     counts = page.counts if page else open_counts(stage)
     return _frame(request, stage) | {
         "gate": page,

@@ -22,14 +22,13 @@ from lionweb.selectors.browser_state import (
     JUDGED_SORTS,
     SORTS,
     BrowserState,
-    fitted,
     offered_columns,
-    state_of,
+    state_and_scope,
 )
 from lionweb.selectors.bulk import shown_jobs
 from lionweb.selectors.instruction_search import alike, words_are_unread
 from lionweb.selectors.saved_views import kept_for, saved_views
-from lionweb.selectors.scope import Scope, choices, scope_of
+from lionweb.selectors.scope import Scope, choices
 
 SCOPE_FIELDS = ("pool", "experiment")
 """Filters that change what the other filters offer."""
@@ -72,7 +71,7 @@ def instructions(request: HttpRequest) -> HttpResponse:
         "scope": scope,
         "page": page,
         "instead": note,
-    } | _results(request, state, scope)
+    } | _results(request, replace(state, q=note) if note else state, scope)
     shown["rows"] = table_rows(page.rows, shown["columns"], query=_onward(scope), selectable=shown["may_change"])
     if request.headers.get("HX-Request"):
         return _fragment(request, state, scope, shown)
@@ -83,13 +82,11 @@ def asked(request: HttpRequest) -> tuple[BrowserState, Scope]:
     """State and scope of the URL, fitted to each other."""
     said = {name: request.GET.get(name, "") for name in request.GET} | {"cols": ",".join(request.GET.getlist("cols"))}
     try:
-        state = state_of(said)
-        scope = scope_of(pool=state.pool, experiment=state.experiment, iteration=state.iteration, member=state.member)
+        return state_and_scope(said)
     except ValueError as error:
         raise BadRequest(str(error)) from error
     except ObjectDoesNotExist as error:
         raise Http404("There is no such pool, experiment or iteration.") from error
-    return fitted(state, scope), scope
 
 
 def _onward(scope: Scope) -> str:

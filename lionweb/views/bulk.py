@@ -86,7 +86,7 @@ def _answer(request: HttpRequest, error: DistillError | None = None) -> HttpResp
     if request.headers.get("HX-Request"):
         return _jobs(request, error)[0]
     if error:
-        messages.error(request, f"{error.cause} {error.advice}")
+        messages.error(request, str(error))
     there = request.POST.get("back", "")
     safe = url_has_allowed_host_and_scheme(there, allowed_hosts={request.get_host()})
     return redirect(there if safe else "changes")

@@ -1,12 +1,12 @@
-from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from distill.errors import DistillError, PoolError
+from distill.errors import DistillError
 from lionweb.forms.evaluation import EvaluationForm
+from lionweb.forms.upload import too_large
 from lionweb.models import EvaluationSet, Role
 from lionweb.permissions import needs, signed_in
 from lionweb.selectors.evaluations import evaluation_rows
@@ -28,14 +28,8 @@ def evaluations(request: HttpRequest) -> HttpResponse:
 @needs(Role.RESEARCHER)
 @require_http_methods(["GET", "POST"])
 def upload(request: HttpRequest) -> HttpResponse:
-    size = request.headers.get("Content-Length") or "0"
-    if size.isdecimal() and int(size) > settings.UPLOAD_MAX_BYTES:
-        error = PoolError(
-            f"The file is larger than {settings.UPLOAD_MAX_BYTES:,} bytes, the most this installation accepts.",
-            "Split it into several sets.",
-        )
-        return _page(request, EvaluationForm(), error, status=413)
-    return _upload(request)
+    error = too_large(request, "Split it into several sets.")
+    return _page(request, EvaluationForm(), error, status=413) if error else _upload(request)
 
 
 @csrf_protect

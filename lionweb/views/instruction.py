@@ -39,7 +39,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
         try:
             now = edit_instruction(actor=signed_in(request), instruction=found, **form.cleaned_data)
         except DistillError as error:
-            form.add_error(None, f"{error.cause} {error.advice}")
+            form.add_error(None, str(error))
         else:
             messages.success(request, f"Instruction {now.pk} takes its place." if now.pk != pk else "Saved.")
             return redirect("instruction", pk=now.pk)
@@ -64,7 +64,7 @@ def _change(request: HttpRequest, pk: int, service: Callable[..., None], done: s
         service(actor=signed_in(request), instruction=get_object_or_404(Instruction, pk=pk))
         messages.success(request, done)
     except DistillError as error:
-        messages.error(request, f"{error.cause} {error.advice}")
+        messages.error(request, str(error))
     return redirect("instruction", pk=pk)
 
 

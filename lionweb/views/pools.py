@@ -9,8 +9,9 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_GET, require_http_methods
 from django_htmx.http import HttpResponseClientRedirect
 
-from distill.errors import DistillError, PoolError
+from distill.errors import DistillError
 from lionweb.forms.pool import PoolForm
+from lionweb.forms.upload import too_large
 from lionweb.models import Pool, Role
 from lionweb.permissions import needs, signed_in
 from lionweb.selectors.pools import pool_page, pool_rows
@@ -36,14 +37,8 @@ def pool(request: HttpRequest, pk: int) -> HttpResponse:
 @needs(Role.RESEARCHER)
 @require_http_methods(["GET", "POST"])
 def upload(request: HttpRequest) -> HttpResponse:
-    size = request.headers.get("Content-Length") or "0"
-    if size.isdecimal() and int(size) > settings.UPLOAD_MAX_BYTES:
-        error = PoolError(
-            f"The file is larger than {settings.UPLOAD_MAX_BYTES:,} bytes, the most this installation accepts.",
-            "Split it into several pools, or ask an administrator to raise UPLOAD_MAX_BYTES.",
-        )
-        return _page(request, PoolForm(), error, status=413)
-    return _upload(request)
+    error = too_large(request, "Split it into several pools, or ask an administrator to raise UPLOAD_MAX_BYTES.")
+    return _page(request, PoolForm(), error, status=413) if error else _upload(request)
 
 
 @csrf_protect

@@ -7,7 +7,7 @@ from django.views.decorators.http import require_POST
 from distill.errors import DistillError
 from lionweb.models import SavedView
 from lionweb.permissions import signed_in
-from lionweb.services.saved_views import delete_view, save_view
+from lionweb.services.saved_views import MOST_QUERY, delete_view, save_view
 
 
 @require_POST
@@ -23,10 +23,8 @@ def save(request: HttpRequest) -> HttpResponse:
         )
         messages.success(request, f"The view {view.name} is saved.")
     except DistillError as error:
-        messages.error(request, f"{error.cause} {error.advice}")
-    return redirect(
-        f"{reverse('instructions')}?{query}" if "\n" not in query and len(query) <= 2000 else "instructions"
-    )
+        messages.error(request, str(error))
+    return redirect(f"{reverse('instructions')}?{query}" if len(query) <= MOST_QUERY else "instructions")
 
 
 @require_POST

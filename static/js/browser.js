@@ -63,7 +63,8 @@
 
   /* Once a change is taken, what was selected is no more. */
   document.addEventListener("htmx:afterRequest", function (event) {
-    if (event.target.id !== "bulk" || !event.detail.successful) return;
+    const isTaken = event.detail.successful && !document.querySelector("#bulk-jobs [role=alert]");
+    if (event.target.id !== "bulk" || !isTaken) return;
     for (const one of picks()) one.checked = false;
     count();
   });

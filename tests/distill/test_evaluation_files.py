@@ -57,6 +57,8 @@ def test_a_plain_array_is_read_as_well(filename):
     [
         ([1], "must be an object"),
         ({"answer": "x"}, "has no question"),
+        ({"question": "x", "more": {"deep": ["a\0b"]}}, "U+0000"),
+        ({"question": "x", "more": {"a\ud800b": 1}}, "U+D800"),
         ({"question": 3.5, "turns": []}, "turns must be a list"),
         ({"question": {"a": 1}}, "question must be text"),
         ({"question": "x", "options": "A"}, "options must be a list"),

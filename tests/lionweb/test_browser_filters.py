@@ -42,7 +42,7 @@ def experiment(alice, bob):
 
 def shown(**said):
     state = state_of({name: str(value) for name, value in said.items()})
-    scope = scope_of(pool=state.pool, experiment=state.experiment, iteration=state.iteration, member=state.member)
+    scope = scope_of(pool=state.pool, experiment=state.experiment, iteration=state.iteration)
     return fitted(state, scope), scope
 
 

@@ -7,6 +7,7 @@ from django.db import connection, connections
 from django.utils import timezone
 
 from lionweb.models import AuditEvent, BulkItem, BulkJob, BulkStatus, Instruction, LeakHit, Pool, PoolEntry
+from lionweb.selectors.bulk import all_jobs
 from lionweb.services import bulk_changes, bulk_work, leaks
 from lionweb.services.bulk import cancel_bulk, ring_open, start_bulk, undo_bulk
 from lionweb.services.bulk_work import work_on
@@ -206,6 +207,7 @@ class TestPools:
         assert sorted(pool.entries.values_list("position", flat=True)) == list(range(6))
         undone(alice, job)
         assert not Pool.objects.filter(name="Chosen").exists()
+        assert all_jobs(alice)[0].words == "Add to the pool Chosen"
 
     def test_a_pool_grows_by_what_it_lacks_and_shrinks_by_that_alone(self, alice):
         pool = make.make_pool(rows=5)

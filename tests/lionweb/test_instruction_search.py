@@ -118,10 +118,12 @@ def test_a_misspelt_word_shows_what_is_alike_and_says_so(client, charlie):
     read_words()
     client.force_login(charlie)
 
-    page = client.get("/instructions/", {"q": "tmplates"}).content.decode()
+    answer = client.get("/instructions/", {"q": "tmplates"})
+    page = answer.content.decode()
 
     assert "Nothing has" in page
     assert "Explain C++ templates" in page
+    assert answer.context["here"] == "q=templates&sort=id"  # what "all that match" and a saved view mean
 
 
 def test_imports_are_searchable_once_their_words_are_read_and_the_page_says_so(client, charlie, monkeypatch):

@@ -205,6 +205,13 @@ def launched(alice, pool, policy="badge", approval="skip", **pools):
     return experiment
 
 
+def checked_and_begun(experiment):
+    """What the sweep does once the pool's check is through."""
+    run_all()
+    begin(experiment=experiment)
+    return experiment
+
+
 def leaking_engine(times=2):
     """A generator whose first replies are near copies of a benchmark item."""
     left = [NEAR, ITEM][:times]
@@ -228,7 +235,7 @@ class TestOfGeneratedOnes:
 
     def test_with_block_they_are_dropped_with_the_reason_and_replaced(self, alice):
         know([ITEM])
-        experiment = launched(alice, make_pool(rows=40), policy="block")
+        experiment = checked_and_begun(launched(alice, make_pool(rows=40), policy="block"))
 
         assert drive(experiment, engine=leaking_engine()) is None
 
@@ -256,12 +263,14 @@ class TestOfGeneratedOnes:
 
 
 class TestFirstPools:
-    def test_where_leaks_are_blocked_no_evaluation_item_is_drawn_even_if_the_check_is_still_open(self, alice):
+    def test_where_leaks_are_blocked_nothing_is_drawn_before_the_check_and_then_no_evaluation_item(self, alice):
         know([ITEM, "Compare the moons of Jupiter with those of Saturn in a table"])
         texts = [ITEM, NEAR, "Compare the moons of Jupiter with those of Saturn in a table!"]
         pool = do_import([*texts, *(f"Explain point {n} in a sentence." for n in range(30))])
 
         experiment = launched(alice, pool, policy="block", train=0, cache=0, heldout=4)
+        assert not Membership.objects.filter(experiment=experiment).exists()
+        checked_and_begun(experiment)
 
         drawn = set(Membership.objects.filter(experiment=experiment).values_list("instruction__text", flat=True))
         assert len(drawn) == 30
