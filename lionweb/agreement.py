@@ -12,6 +12,7 @@ from typing import TypeVar
 
 Z = NormalDist().inv_cdf(0.975)
 Label = TypeVar("Label", bound=Hashable)
+Labels = TypeVar("Labels", bound=tuple[Hashable, ...])
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def _margins(cells: Mapping[tuple[Label, Label], float]) -> tuple[dict[Label, fl
     return rows, columns
 
 
-def raw_agreement(items: Mapping[tuple[Label, ...], int]) -> Estimate:
+def raw_agreement(items: Mapping[Labels, int]) -> Estimate:
     """Mean over the items of the share of its pairs of raters who agree, from how often each pattern occurs.
 
     A pattern is the labels that one item got, in any order: ("hard", "hard", "easy"). Items with fewer than two raters have no pairs and are left out.

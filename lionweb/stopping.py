@@ -10,7 +10,7 @@ MOST_ITEMS = 1_000_000
 
 @dataclass(frozen=True)
 class AuditSlice:
-    """Items drawn at random whatever the referee said: how many, how many are decided, and how many of those otherwise
+    """Scored items drawn at random whatever the verdict: how many, how many are decided, and how many of those otherwise
     than the referee did."""
 
     drawn: int

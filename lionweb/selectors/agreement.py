@@ -66,7 +66,8 @@ class Pair:
 
 @dataclass(frozen=True)
 class Reviewer:
-    """`with_majority`: of the items where most of the others gave one kind, how often this person gave it too."""
+    """`overridden`: of the scored items alone. `with_majority`: of the items where most of the others gave one kind, how
+    often this person gave it too."""
 
     id: int
     name: str
@@ -83,7 +84,6 @@ class Reviewer:
 class AgreementPage:
     """`pairs` and `reviewers` are those that the reader may see."""
 
-    iteration: Iteration
     opinions: int
     people: int
     items: int
@@ -106,7 +106,6 @@ def agreement_page(iteration: Iteration, reader: User) -> AgreementPage:
     everyone = sees_everyone(reader, iteration)
     seen = [(ids, table) for ids, table in pairs.items() if everyone or reader.pk in ids]
     return AgreementPage(
-        iteration=iteration,
         opinions=sum(one.opinions for one in reviewers),
         people=sum(1 for one in reviewers if one.opinions),
         items=sum(items.values()),
@@ -171,14 +170,7 @@ def _pairs(iteration: Iteration) -> dict[tuple[int, int], Table]:
 
 
 def _pair(one: str, other: str, table: Table) -> Pair:
-    return Pair(one, other, raw_agreement(_as_patterns(table)), cohen_kappa(table))
-
-
-def _as_patterns(table: Table) -> dict[Pattern, int]:
-    found: Counter[Pattern] = Counter()
-    for kinds, count in table.items():
-        found[kinds] += count
-    return found
+    return Pair(one, other, raw_agreement(table), cohen_kappa(table))
 
 
 def _confusion(iteration: Iteration) -> tuple[ConfusionRow, ...]:
@@ -196,16 +188,20 @@ def _confusion_row(verdict: str, counts: dict[tuple[str, str], int]) -> Confusio
     for kind in KINDS:
         count = counts.get((verdict, kind), 0)
         cells.append(Cell(kind, count, count / total if total else 0.0, kind == verdict))
-    return ConfusionRow(verdict, total, tuple(cells), share(total - counts.get((verdict, verdict), 0), total))
+    overridden = share(total - counts.get((verdict, verdict), 0), total)
+    nothing = share(0, 0)  # without scores there is no verdict to override
+    return ConfusionRow(verdict, total, tuple(cells), nothing if verdict == Verdict.UNSCORED else overridden)
 
 
 def _reviewers(iteration: Iteration, by_person: dict[int, dict[tuple[str, Pattern], int]]) -> list[Reviewer]:
     """Most opinions first."""
     live = Decision.objects.filter(classification__iteration=iteration, undone_at__isnull=True, is_resolution=False)
     opinion = Q(kind__in=OPINIONS)
+    scored = opinion & ~Q(classification__referee_verdict=Verdict.UNSCORED)
     rows = live.order_by().values(member=F("person"), name=F("person__username")).annotate(
         opinions=Count("pk", filter=opinion),
-        overrides=Count("pk", filter=opinion & ~Q(kind=F("classification__referee_verdict"))),
+        on_scored=Count("pk", filter=scored),
+        overrides=Count("pk", filter=scored & ~Q(kind=F("classification__referee_verdict"))),
         median=Median("seconds", filter=opinion),
         flags=Count("pk", filter=Q(kind=DecisionKind.FLAG)),
         skips=Count("pk", filter=Q(kind=DecisionKind.SKIP)),
@@ -216,7 +212,7 @@ def _reviewers(iteration: Iteration, by_person: dict[int, dict[tuple[str, Patter
             id=row["member"],
             name=row["name"],
             opinions=row["opinions"],
-            overridden=share(row["overrides"], row["opinions"]),
+            overridden=share(row["overrides"], row["on_scored"]),
             with_majority=_with_majority(by_person.get(row["member"], {})),
             median_seconds=row["median"],
             flags=row["flags"],

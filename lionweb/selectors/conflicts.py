@@ -27,9 +27,9 @@ class Conflict:
 
 @dataclass(frozen=True)
 class ConflictsPage:
-    """In blind mode, as long as it lasts, nobody sees who said what, and only those who may resolve see the items."""
+    """In blind mode, as long as it lasts, nobody sees who said what, and only researchers see the items
+    and what became of those that are resolved."""
 
-    iteration: Iteration
     page: Page
     conflicts: tuple[Conflict, ...]
     resolved: tuple[Decision, ...]
@@ -39,22 +39,23 @@ class ConflictsPage:
 
 def conflicts_page(iteration: Iteration, reader: User, number: int) -> ConflictsPage:
     rows = Classification.objects.filter(iteration=iteration, for_review=True, review_state=ReviewState.CONFLICT)
+    rows = rows.filter(instruction__deleted_at=None)
     related = ("instruction", "teacher_response", "student_response")
     page = Paginator(rows.select_related(*related).order_by("queue_rank", "pk"), PAGE_SIZE).get_page(number)
     closed = iteration.stages.filter(kind=StageKind.REVIEW, status=StageStatus.SUCCEEDED).exists()
     blind = iteration.experiment.settings.gates.blind_review and not closed
-    shown = [] if blind and not reader.may(Role.RESEARCHER) else page.object_list
+    hidden = blind and not reader.may(Role.RESEARCHER)
+    shown = [] if hidden else page.object_list
     return ConflictsPage(
-        iteration=iteration,
         page=page,
-        conflicts=tuple(conflict(item, reader, blind=blind, closed=closed) for item in shown),
-        resolved=_resolved(iteration),
+        conflicts=tuple(_conflict(item, reader, blind=blind, closed=closed) for item in shown),
+        resolved=() if hidden else _resolved(iteration),
         is_closed=closed,
         is_blind=blind,
     )
 
 
-def conflict(item: Classification, reader: User, *, blind: bool, closed: bool) -> Conflict:
+def _conflict(item: Classification, reader: User, *, blind: bool, closed: bool) -> Conflict:
     opinions = live_opinions(item)
     names = [f"Reviewer {chr(65 + place % 26)}" if blind else one.person.username for place, one in enumerate(opinions)]
     return Conflict(

@@ -1,7 +1,7 @@
 """All that happened to one instruction: decisions, those taken back too, edits, labels, deletions, and what gates did with it."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Q
 
 from lionweb.audit_words import sentence
-from lionweb.independence import readable
+from lionweb.independence import readable, veiled
 from lionweb.models import (
     AuditEvent,
     BulkAction,
@@ -48,12 +48,13 @@ class HistoryEntry:
 def history_of(instruction: Instruction, reader: User | None = None) -> tuple[HistoryEntry, ...]:
     """Oldest first. Without a `reader` nothing is left out; to one only `readable` decisions are shown."""
     judged = list(Classification.objects.filter(instruction=instruction).select_related("iteration__experiment"))
+    said = _said(judged)
     entries = [
         _begun(instruction),
-        *_decisions(judged, reader),
+        *_decisions(judged, said, reader),
         *_edits(instruction),
         *_bulk_changes(instruction),
-        *_audited(instruction, judged),
+        *_audited(instruction, judged, said),
     ]
     return tuple(sorted(entries, key=lambda one: one.at)[-MOST_ENTRIES:])
 
@@ -66,16 +67,23 @@ def _begun(instruction: Instruction) -> HistoryEntry:
     return HistoryEntry(instruction.created_at, "", "It was stored.")
 
 
-def _decisions(judged: Iterable[Classification], reader: User | None) -> list[HistoryEntry]:
-    items = {one.pk: one for one in judged}
-    rows = list(Decision.objects.filter(classification__in=items).select_related("person").order_by("pk"))
-    by_item: dict[int, list[Decision]] = defaultdict(list)
-    for row in rows:
-        by_item[row.classification_id].append(row)
+def _said(judged: Collection[Classification]) -> dict[int, list[Decision]]:
+    """Decisions by item, of the items that have any."""
+    found: dict[int, list[Decision]] = defaultdict(list)
+    for row in Decision.objects.filter(classification__in=judged).select_related("person").order_by("pk"):
+        found[row.classification_id].append(row)
+    return found
+
+
+def _decisions(
+    judged: Collection[Classification], said: dict[int, list[Decision]], reader: User | None
+) -> list[HistoryEntry]:
+    hidden = veiled({one.iteration for one in judged}, reader) if reader else set()
     found = []
-    for pk, said in by_item.items():
-        for row in readable(said, items[pk], reader) if reader else said:
-            found += _decision(row, _where(items[pk]))
+    for item in judged:
+        rows = said.get(item.pk, [])
+        for row in readable(rows, item, reader, hidden) if reader else rows:
+            found += _decision(row, _where(item))
     return found
 
 
@@ -136,7 +144,9 @@ def _set(before: dict[str, Any], after: dict[str, Any]) -> str:
     return "set " + " and ".join(f"the {name} from “{was}” to “{after.get(name, '')}”" for name, was in before.items())
 
 
-def _audited(instruction: Instruction, judged: Iterable[Classification]) -> list[HistoryEntry]:
+def _audited(
+    instruction: Instruction, judged: Collection[Classification], decided: Collection[int]
+) -> list[HistoryEntry]:
     """Events of the instruction, of its classifications and candidates, and of the gates it passed."""
     items = {str(one.pk): _where(one) for one in judged}
     candidates = Candidate.objects.filter(instruction=instruction).values_list("pk", flat=True)
@@ -152,15 +162,10 @@ def _audited(instruction: Instruction, judged: Iterable[Classification]) -> list
     for name, ids in targets.items():
         narrowed = Q(target_type=name, target_id__in=ids)
         wanted |= narrowed & Q(action__in=GATES_CLOSED) if name == "stage" else narrowed
-    known = _with_decisions(items)
+    known = {str(pk) for pk in decided}
     rows = AuditEvent.objects.filter(wanted).select_related("actor", "experiment").order_by("-id")[:MOST_ENTRIES]
     rest = (row for row in rows if row.action != EDITED and (row.action not in DECIDED or row.target_id not in known))
     return [_event(row, items) for row in rest]
-
-
-def _with_decisions(items: Iterable[str]) -> set[str]:
-    rows = Decision.objects.filter(classification__in=[int(pk) for pk in items])
-    return {str(pk) for pk in rows.values_list("classification_id", flat=True)}
 
 
 def _gates(judged: Iterable[Classification]) -> list[str]:

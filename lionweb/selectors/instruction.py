@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from django.db.models import F
 
-from lionweb.independence import readable
+from lionweb.independence import readable, veiled
 from lionweb.models import (
     AuthorKind,
     Classification,
@@ -35,7 +35,10 @@ class AuthoredResponse:
 
 @dataclass(frozen=True)
 class InstructionPage:
-    """`student` is compared with `teacher`: the chosen one, or the last one; their reviews stand beside them."""
+    """`student` is compared with `teacher`: the chosen one, or the last one; their reviews stand beside them.
+
+    `judged` leaves out the iterations that are `veiled`.
+    """
 
     instruction: Instruction
     pools: tuple[PoolEntry, ...]
@@ -68,7 +71,8 @@ def instruction_page(pk: int, *, reader: User, experiment: int | None, response:
     """
     found = Instruction.objects.get(pk=pk)
     judged = _judged(pk)
-    responses = _responses(pk, _withheld(judged, reader))
+    hidden = veiled({row.iteration for row in judged}, reader)
+    responses = _responses(pk, _withheld(judged, reader, hidden))
     student = _student(responses, experiment, response)
     reviews = _reviews(student)
     return InstructionPage(
@@ -79,20 +83,20 @@ def instruction_page(pk: int, *, reader: User, experiment: int | None, response:
         teacher=_teacher(responses, judged, student, reviews),
         student=student,
         reviews=reviews,
-        judged=judged,
+        judged=tuple(row for row in judged if row.iteration_id not in hidden),
         edits=tuple(found.edits.order_by("pk").values_list("pk", flat=True)),
         lineage=lineage(pk),
     )
 
 
-def _withheld(judged: Sequence[Classification], reader: User) -> set[int]:
+def _withheld(judged: Sequence[Classification], reader: User, hidden: set[int]) -> set[int]:
     """Answers that people wrote with a decision which the reader may not know yet."""
     by_item: dict[int, list[Decision]] = defaultdict(list)
     for one in Decision.objects.filter(classification__in=judged).order_by("pk"):
         by_item[one.classification_id].append(one)
     rows = {one.pk: one for one in judged}
     said = [one for many in by_item.values() for one in many]
-    known = [one for pk, many in by_item.items() for one in readable(many, rows[pk], reader)]
+    known = [one for pk, many in by_item.items() for one in readable(many, rows[pk], reader, hidden)]
     return {pk for pk in _answers(said) - _answers(known) if pk}
 
 

@@ -6,11 +6,11 @@ from django.db.models import Count, F, Max, Q
 
 from lionweb.models import (
     OPEN_STATES,
+    OPINIONS,
     Approval,
     Assignment,
     Classification,
     Decision,
-    DecisionKind,
     Experiment,
     Iteration,
     MemberPool,
@@ -22,6 +22,7 @@ from lionweb.models import (
     StageStatus,
     User,
 )
+from lionweb.services.assignments import counting
 from lionweb.services.people import ADMINS
 
 MOST_WAITING = 200
@@ -37,7 +38,8 @@ class PersonRow:
 
 def people_rows() -> list[PersonRow]:
     """Active ones first, by name."""
-    decisions = dict(Decision.objects.order_by().values_list("person").annotate(n=Count("pk")))
+    live = Decision.objects.filter(undone_at=None, kind__in=OPINIONS)
+    decisions = dict(live.order_by().values_list("person").annotate(n=Count("pk")))
     assigned = dict(Assignment.objects.order_by().values_list("user").annotate(n=Count("pk")))
     admins = set(User.objects.filter(ADMINS).values_list("pk", flat=True))
     people = User.objects.order_by("-is_active", "username")
@@ -55,6 +57,7 @@ class AssignedRow:
 class AssignmentPage:
     experiment: Experiment
     rows: tuple[AssignedRow, ...]
+    is_open: bool  # to every annotator
     others: tuple[User, ...]  # who could be assigned
 
 
@@ -63,7 +66,10 @@ def assignment_page(pk: int) -> AssignmentPage:
     experiment = Experiment.objects.get(pk=pk)
     rows = list(experiment.assignments.select_related("user", "assigned_by").order_by("user__username"))
     opinions = Decision.objects.filter(
-        classification__iteration__experiment=experiment, person__in=[one.user_id for one in rows], undone_at=None
+        classification__iteration__experiment=experiment,
+        person__in=[one.user_id for one in rows],
+        undone_at=None,
+        kind__in=OPINIONS,
     )
     counted = opinions.order_by().values_list("person").annotate(n=Count("pk"), last=Max("created_at"))
     done = {person: (n, last) for person, n, last in counted}
@@ -72,6 +78,7 @@ def assignment_page(pk: int) -> AssignmentPage:
     return AssignmentPage(
         experiment,
         tuple(AssignedRow(one, *done.get(one.user_id, (0, None))) for one in rows),
+        not any(one.user.may(Role.ANNOTATOR) for one in rows),
         tuple(others.order_by("username")),
     )
 
@@ -82,7 +89,7 @@ class Waiting:
 
     iteration: Iteration
     kind: str
-    mine: int  # open items that this person has not decided yet
+    mine: int  # open items on which this person has neither decided nor skipped
     open: int
     conflicts: int  # for those who may resolve them
     done_by_me: int
@@ -108,7 +115,7 @@ def waiting_for(person: User) -> list[Waiting]:
 
 def _assignments(person: User, experiments: list[int]) -> tuple[set[int], set[int]]:
     """Experiments to which this person is assigned, and those to which only others are."""
-    pairs = list(Assignment.objects.filter(experiment__in=experiments).values_list("experiment_id", "user_id"))
+    pairs = list(counting().filter(experiment__in=experiments).values_list("experiment_id", "user_id"))
     mine = {experiment for experiment, user in pairs if user == person.pk}
     return mine, {experiment for experiment, _ in pairs} - mine
 
@@ -118,7 +125,9 @@ Counts = dict[tuple[str, int], tuple[int, int, int, int]]
 
 
 def _reviews(person: User, iterations: list[int]) -> Counts:
-    rows = Classification.objects.filter(iteration__in=iterations, for_review=True).order_by().values("iteration")
+    """Nobody can decide on an instruction that was deleted, so its items wait for nobody."""
+    wanted = Classification.objects.filter(iteration__in=iterations, for_review=True, instruction__deleted_at=None)
+    rows = wanted.order_by().values("iteration")
     is_open = Q(review_state__in=OPEN_STATES)
     counted = {
         row["iteration"]: row
@@ -127,18 +136,19 @@ def _reviews(person: User, iterations: list[int]) -> Counts:
         )
     }
     own = Decision.objects.filter(person=person, undone_at=None, classification__iteration__in=iterations)
-    spoken = own.exclude(kind=DecisionKind.SKIP).order_by().values(iteration=F("classification__iteration"))
+    still_open = Q(classification__review_state__in=OPEN_STATES, classification__instruction__deleted_at=None)
+    said_by_me = own.order_by().values(iteration=F("classification__iteration"))
     mine = {
         row["iteration"]: row
-        for row in spoken.annotate(
-            all=Count("pk"), still_open=Count("pk", filter=Q(classification__review_state__in=OPEN_STATES))
+        for row in said_by_me.annotate(
+            done=Count("pk", filter=Q(kind__in=OPINIONS)), still_open=Count("pk", filter=still_open)
         )
     }
     found: Counts = {}
     for pk in iterations:
-        row, said = counted.get(pk, {"open": 0, "conflicts": 0}), mine.get(pk, {"all": 0, "still_open": 0})
+        row, said = counted.get(pk, {"open": 0, "conflicts": 0}), mine.get(pk, {"done": 0, "still_open": 0})
         left = max(0, row["open"] - said["still_open"])
-        found[StageKind.REVIEW, pk] = (left, row["open"], row["conflicts"], said["all"])
+        found[StageKind.REVIEW, pk] = (left, row["open"], row["conflicts"], said["done"])
     return found
 
 

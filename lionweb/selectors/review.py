@@ -24,17 +24,12 @@ from lionweb.models import (
     ReviewState,
     User,
 )
+from lionweb.selectors.instruction import FINISH_NOTES
 from lionweb.services.reviews import version
 from lionweb.text_diff import Piece, diff
 
 SHOWN_CHARACTERS = 20_000
 """So much of an answer is in the page; the rest is fetched when somebody asks for it."""
-ENDINGS = {
-    "length": "cut at the token limit",
-    "truncated": "broke off on its way",
-    "empty": "empty",
-    "content_filter": "withheld by the provider's filter",
-}
 
 
 @dataclass(frozen=True)
@@ -84,7 +79,6 @@ class ReviewItem:
     look: Look
     blind: bool
     sides: tuple[Answer, ...]
-    teacher_is_left: bool
     own: Decision | None
     history: tuple[Decision, ...]
     locks: tuple[ReviewLock, ...]
@@ -139,7 +133,6 @@ def review_item(pk: int, person: User, *, gates: GateSettings, look: Look, is_cl
         look=look,
         blind=blind,
         sides=_sides(row, left, blind),
-        teacher_is_left=left,
         own=own,
         history=tuple(readable(decisions, row, person)),
         locks=tuple(locks),
@@ -174,7 +167,7 @@ def _sides(row: Any, teacher_left: bool, blind: bool) -> tuple[Answer, Answer]:
 def _answer(response: Response | None, text: str | None, characters: int | None, role: str, name: str) -> Answer:
     if response is None:
         return Answer(role, "", 0, None, "no answer", name)
-    note = ENDINGS.get(response.finish, "")
+    note = FINISH_NOTES.get(response.finish, "")
     return Answer(role, text or "", characters or 0, response.completion_tokens, note, name)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
+from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Left
 from django.utils import timezone
 
@@ -21,7 +21,8 @@ from lionweb.models import (
     StageKind,
     User,
 )
-from lionweb.review_filters import SHOWN, ReviewFilters
+from lionweb.review_filters import EVERYTHING, SHOWN, ReviewFilters
+from lionweb.services.review_locks import waiting
 
 ROWS = 30
 ROWS_BEFORE = 4
@@ -105,19 +106,23 @@ def own_progress(iteration: Iteration, person: User) -> OwnProgress:
     """Only opinions of one's own count as done: not skips and flags, and nothing that was filled in by a machine."""
     own = Decision.objects.filter(person=person, undone_at__isnull=True)
     today = own.filter(kind__in=OPINIONS, created_at__gte=_midnight(), classification__iteration=iteration).count()
-    waiting = Classification.objects.filter(iteration=iteration, review_state__in=OPEN_STATES)
-    waiting = waiting.filter(~Exists(own.filter(classification=OuterRef("pk")))).order_by("queue_rank", "pk")
-    return OwnProgress(today, waiting.values("pk")[:COUNTED].count())
+    return OwnProgress(today, waiting(iteration, person, EVERYTHING).values("pk")[:COUNTED].count())
 
 
 def _midnight() -> datetime:
     return timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
 
 
+def states(iteration: Iteration) -> dict[str, int]:
+    """How many items of the queue are in each state. Those whose instruction was deleted wait for nobody: left out."""
+    rows = Classification.objects.filter(iteration=iteration, for_review=True).order_by()
+    rows = rows.exclude(review_state__in=UNSETTLED, instruction__deleted_at__isnull=False)
+    return dict(rows.values_list("review_state").annotate(Count("pk")))
+
+
 def closing(stage: Stage) -> Closing:
     gates = stage.iteration.experiment.settings.gates
-    rows = Classification.objects.filter(iteration=stage.iteration_id, for_review=True).order_by()
-    counts = dict(rows.values_list("review_state").annotate(Count("pk")))
+    counts = states(stage.iteration)
     opened = {ReviewState(state).label: counts[state] for state in UNSETTLED if counts.get(state)}
     decided = sum(counts.get(state, 0) for state in (ReviewState.CONFIRMED, ReviewState.OVERRIDDEN))
     return Closing(gates.review, gates.review_sample_percent, opened, decided)
@@ -131,4 +136,5 @@ def whole_text(row: Classification, side: str) -> str:
 def skipped_by(iteration: Iteration, person: User) -> int:
     """Items that would come again if one took one's skips and flags back."""
     mine = Decision.objects.filter(person=person, undone_at__isnull=True, classification__iteration=iteration)
+    mine = mine.filter(classification__instruction__deleted_at__isnull=True)
     return mine.exclude(kind__in=OPINIONS).filter(classification__review_state__in=OPEN_STATES).count()

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from django.core.cache import cache
-from django.db.models import Count, F, Q
+from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 
+from distill.records import Verdict
 from distill.settings import GateSettings
 from lionweb.models import (
     OPEN_STATES,
@@ -20,6 +21,7 @@ from lionweb.models import (
     ReviewState,
 )
 from lionweb.selectors.median import Median
+from lionweb.selectors.review_queue import states
 from lionweb.stopping import AuditSlice, Stopping, stopping
 
 T = TypeVar("T")
@@ -33,7 +35,7 @@ REST = 20
 
 @dataclass(frozen=True)
 class Member:
-    """`total` and `today` count opinions, without skips and flags."""
+    """`total` and `today` count opinions, without skips, flags and resolutions."""
 
     id: int
     name: str
@@ -75,15 +77,15 @@ def _kept(key: str, compute: Callable[[], T], seconds: float) -> T:
 
 def _team(iteration: Iteration) -> Team:
     gates: GateSettings = iteration.experiment.settings.gates
-    states = _states(iteration)
+    counts = states(iteration)
     audit = _audit_slice(iteration)
     unseen = max(0, _pool_size(iteration) - _decided(iteration))
     return Team(
-        done=states.get(ReviewState.CONFIRMED, 0) + states.get(ReviewState.OVERRIDDEN, 0),
-        open=sum(states.get(one, 0) for one in OPEN_STATES),
-        conflicts=states.get(ReviewState.CONFLICT, 0),
-        flagged=states.get(ReviewState.FLAGGED, 0),
-        all=sum(states.values()),
+        done=counts.get(ReviewState.CONFIRMED, 0) + counts.get(ReviewState.OVERRIDDEN, 0),
+        open=sum(counts.get(one, 0) for one in OPEN_STATES),
+        conflicts=counts.get(ReviewState.CONFLICT, 0),
+        flagged=counts.get(ReviewState.FLAGGED, 0),
+        all=sum(counts.values()),
         members=_members(iteration),
         audit=audit,
         stopping=stopping(audit, unseen=unseen, limit_percent=gates.review_stop_percent),
@@ -91,13 +93,13 @@ def _team(iteration: Iteration) -> Team:
     )
 
 
-def _states(iteration: Iteration) -> dict[str, int]:
-    rows = Classification.objects.filter(iteration=iteration, for_review=True).order_by()
-    return dict(rows.values_list("review_state").annotate(n=Count("pk")))
+def _scored(iteration: Iteration) -> QuerySet[Classification]:
+    """An item without scores has no verdict that could be wrong."""
+    return Classification.objects.filter(iteration=iteration).exclude(referee_verdict=Verdict.UNSCORED)
 
 
 def _audit_slice(iteration: Iteration) -> AuditSlice:
-    rows = Classification.objects.filter(iteration=iteration, audit_slice=True)
+    rows = _scored(iteration).filter(audit_slice=True)
     decided = ~Q(person_kind="")
     counts = rows.aggregate(
         drawn=Count("pk"),
@@ -108,20 +110,20 @@ def _audit_slice(iteration: Iteration) -> AuditSlice:
 
 
 def _decided(iteration: Iteration) -> int:
-    return Classification.objects.filter(iteration=iteration).exclude(person_kind="").count()
+    return _scored(iteration).exclude(person_kind="").count()
 
 
 def _pool_size(iteration: Iteration) -> int:
-    """Instructions of the Cache Pool that the referee judged."""
-    rows = Classification.objects.filter(iteration=iteration, pool=MemberPool.CACHE)
+    """Instructions of the Cache Pool that the referee scored."""
+    rows = _scored(iteration).filter(pool=MemberPool.CACHE)
     return _kept(f"team/{iteration.pk}/pool", rows.count, POOL_FRESH_SECONDS)
 
 
 def _members(iteration: Iteration) -> tuple[Member, ...]:
     """Most diligent first."""
     midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
-    opinions = Decision.objects.filter(classification__iteration=iteration, undone_at__isnull=True, kind__in=OPINIONS)
-    grouped = opinions.order_by().values_list("person", "person__username")
+    live = Decision.objects.filter(classification__iteration=iteration, undone_at__isnull=True, is_resolution=False)
+    grouped = live.filter(kind__in=OPINIONS).order_by().values_list("person", "person__username")
     rows = grouped.annotate(
         total=Count("pk"), today=Count("pk", filter=Q(created_at__gte=midnight)), median_seconds=Median("seconds")
     )

@@ -91,9 +91,10 @@ def _start_gate(stage: Stage) -> bool:
 
 
 def open_decisions(stage: Stage) -> int:
-    """Items at a gate that wait for a person."""
+    """Items at a gate that wait for a person. Nobody can decide on an instruction that was deleted: it waits for none."""
     if stage.kind == StageKind.REVIEW:
-        return stage.iteration.classifications.filter(review_state__in=UNSETTLED).count()
+        unsettled = stage.iteration.classifications.filter(review_state__in=UNSETTLED)
+        return unsettled.filter(instruction__deleted_at__isnull=True).count()
     pending = Membership.objects.filter(
         experiment=stage.iteration.experiment, since=stage.iteration.number + 1, approval=Approval.PENDING
     )

@@ -1,14 +1,21 @@
 """Who reviews which experiment."""
 
 from django.db import transaction
+from django.db.models import Q, QuerySet
 
 from lionweb.models import Assignment, Experiment, Role, User
 from lionweb.services import audit
 from lionweb.services.errors import Refused
 
 
+def counting() -> QuerySet[Assignment]:
+    """Those of active people who may review: others assigned would close an experiment that nobody of them can review."""
+    able = Q(user__is_superuser=True) | ~Q(user__role=Role.VIEWER)
+    return Assignment.objects.filter(able, user__is_active=True)
+
+
 def may_review(user: User, experiment: Experiment | int) -> bool:
-    """Researchers and admins always; annotators where nobody is assigned, or they are among those who are.
+    """Researchers and admins always; annotators where nobody who may is assigned, or they are.
 
     The experiment may be given by its number.
     """
@@ -16,7 +23,7 @@ def may_review(user: User, experiment: Experiment | int) -> bool:
         return False
     if user.may(Role.RESEARCHER):
         return True
-    assigned = set(Assignment.objects.filter(experiment=experiment).values_list("user_id", flat=True))
+    assigned = set(counting().filter(experiment=experiment).values_list("user_id", flat=True))
     return not assigned or user.pk in assigned
 
 

@@ -7,7 +7,7 @@ from lionweb.services import audit
 from lionweb.services.errors import Refused
 from lionweb.services.review_locks import hold_item
 from lionweb.services.reviews import Stale, checked, own_answer
-from lionweb.services.settling import settle
+from lionweb.services.settling import settle_held
 
 
 def live_opinions(classification: Classification) -> list[Decision]:
@@ -64,7 +64,7 @@ def resolve(
         corrected_response=own_answer(item, person, said.corrected) or _adopted(opinions, corrected_from),
         is_resolution=True,
     )
-    settle(item)
+    settle_held([item])
     audit.record(
         actor=person,
         action="conflict.resolve",

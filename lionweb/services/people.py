@@ -77,7 +77,9 @@ def new_password(*, actor: User, person: User) -> str:
 
 @transaction.atomic
 def choose_password(*, person: User, password: str) -> None:
-    """A password of the person's own. Raises Refused for one that is too short or too common."""
+    """A password of the person's own. Raises Refused for the one they have, and for one that is too short or too common."""
+    if person.check_password(password):
+        raise Refused("This is the password that you have already.", "Choose another one.")
     try:
         validate_password(password, person)
     except ValidationError as error:

@@ -47,7 +47,7 @@ def take_next(
     hold_person(person)
     check_assigned(person, iteration.experiment_id)
     item = None if after else _still_open(iteration, person, filters)
-    item = item or _first_free(_waiting(iteration, person, filters), person, after)
+    item = item or _first_free(waiting(iteration, person, filters), person, after)
     if item:
         _lock(item, person)
     return item
@@ -87,7 +87,7 @@ def hold_item(*, classification: Classification, person: User) -> Classification
     hold_person(person)
     hold_gate(classification.iteration_id)
     rows = Classification.objects.select_for_update(no_key=True, of=("self",))
-    item = rows.select_related("instruction__deleted_by", "iteration").filter(pk=classification.pk).first()
+    item = rows.select_related("instruction__deleted_by", "iteration__experiment").filter(pk=classification.pk).first()
     if item is None:
         raise Refused("This item is no longer there: it was deleted meanwhile.", "Go on to the next one.")
     check_assigned(person, item.iteration.experiment_id)
@@ -124,7 +124,7 @@ def _names(locks: Sequence[ReviewLock]) -> str:
     return " and ".join(held) + (" has" if len(held) == 1 else " have")
 
 
-def _waiting(iteration: Iteration, person: User, filters: ReviewFilters) -> QuerySet[Classification]:
+def waiting(iteration: Iteration, person: User, filters: ReviewFilters) -> QuerySet[Classification]:
     """Open items on which this person has not decided, in the order of the queue."""
     own = Decision.objects.filter(classification=OuterRef("pk"), person=person, undone_at__isnull=True)
     rows = Classification.objects.filter(iteration=iteration, review_state__in=OPEN_STATES)
@@ -135,7 +135,7 @@ def _waiting(iteration: Iteration, person: User, filters: ReviewFilters) -> Quer
 def _still_open(iteration: Iteration, person: User, filters: ReviewFilters) -> Classification | None:
     lock = ReviewLock.objects.filter(classification=OuterRef("pk"), person=person, expires_at__gt=timezone.now())
     held = ReviewLock.objects.filter(person=person).values("classification")
-    rows = _waiting(iteration, person, filters).filter(Exists(lock), pk__in=held)
+    rows = waiting(iteration, person, filters).filter(Exists(lock), pk__in=held)
     return rows.select_for_update(no_key=True, of=("self",)).first()
 
 

@@ -23,7 +23,7 @@ from lionweb.models import (
 from lionweb.services import audit
 from lionweb.services.errors import Refused
 from lionweb.services.review_locks import check_room, hold_item, hold_person
-from lionweb.services.settling import settle
+from lionweb.services.settling import settle_held
 from lionweb.storable import storable
 
 LONGEST_COMMENT = 5_000
@@ -79,11 +79,13 @@ def decide(
 
     Raises:
         Stale: the item has changed since.
-        Refused: closed, deleted, open at another person's, or a text that is too long. Nothing was changed.
+        Refused: closed, deleted, not in the queue, open at another person's, or a text that is too long. Nothing was changed.
     """
     kind = DecisionKind(kind)
     said = checked(comment, corrected, seconds)
     item = hold_item(classification=classification, person=person)
+    if not item.for_review:
+        raise Refused("This item is not in the queue.", "Go on to the next one.")
     before = own_decision(item, person)
     if seen is not None and seen != version(item, before):
         raise _stale(item, before)
@@ -173,7 +175,7 @@ def _settle_and_tell(
     item: Classification, person: User, now: Decision | None, before: Decision | None, action: str
 ) -> None:
     state = item.review_state
-    settle(item)
+    settle_held([item])
     audit.record(
         actor=person,
         action=action,

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db import connection, transaction
+from django.db import connection
 
 from distill.records import Verdict
 from lionweb.models import (
@@ -25,19 +25,6 @@ VERDICT_OF = {
     if kind in OPINIONS
 }
 """What an agreed decision makes of the verdict. Unscored instructions are no seed of the generation."""
-FIELDS = (
-    "review_state",
-    "opinions",
-    "opinions_needed",
-    "person",
-    "person_kind",
-    "person_verdict",
-    "person_reason",
-    "person_at",
-    "corrected_response",
-)
-
-
 _COLUMNS = {
     "review_state": "text",
     "opinions": "smallint",
@@ -102,21 +89,12 @@ def _agreed(alike: Sequence[Decision], opinions: int, needed: int, referee_verdi
     return Outcome(state, opinions, needed, last, corrected[-1] if corrected else None)
 
 
-@transaction.atomic(savepoint=False)
-def settle(classification: Classification) -> None:
-    """Bring the row up to date with its decisions. Call it in the transaction that changed one of them.
+def settle_held(rows: Sequence[Classification]) -> None:
+    """Bring rows of one iteration up to date with their decisions, in the transaction that holds them and changed one.
 
     What was closed stays as it is. An instruction that people find bad, double or unsafe leaves the pools of later
-    iterations, and comes back when they take that back.
+    iterations, and comes back when they take that back. `verdict`, which the database makes, is not read again.
     """
-    rows = Classification.objects.select_for_update(no_key=True, of=("self",)).select_related("iteration__experiment")
-    row = rows.get(pk=classification.pk)
-    settle_held([row])
-    classification.refresh_from_db(fields=[*FIELDS, "verdict"])
-
-
-def settle_held(rows: Sequence[Classification]) -> None:
-    """As `settle`, for rows of one iteration that the transaction holds already: many in a few statements."""
     rows = [row for row in rows if row.review_state != ReviewState.CLOSED]
     if not rows:
         return

@@ -1,5 +1,4 @@
 from datetime import date
-from typing import Any
 
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
@@ -19,12 +18,8 @@ MOST_DIGITS = 9
 @require_GET
 def audit(request: HttpRequest) -> HttpResponse:
     state = _state(request)
-    shown: dict[str, Any] = {"state": state, "page": audit_page(state)}
-    if request.headers.get("HX-Request"):
-        return render(request, "audit/_results.html", shown)
-    return render(
-        request, "audit/log.html", shown | {"choices": audit_choices(), "kept": state.query(after="", before="")}
-    )
+    shown = {"state": state, "page": audit_page(state), "choices": audit_choices()}
+    return render(request, "audit/log.html", shown | {"kept": state.query(after="", before="")})
 
 
 @needs(Role.RESEARCHER)

@@ -2,7 +2,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import BadRequest
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
@@ -10,19 +10,15 @@ from distill.errors import DistillError
 from lionweb.models import OPINIONS, Classification, Decision, DecisionKind, Iteration, Role
 from lionweb.permissions import needs, signed_in
 from lionweb.selectors.agreement import KINDS
-from lionweb.selectors.conflicts import conflict, conflicts_page
-from lionweb.selectors.iteration_of import iteration_of
+from lionweb.selectors.conflicts import conflicts_page
 from lionweb.services import conflicts as service
 from lionweb.services.reviews import undo
+from lionweb.views.iteration_of import iteration_of
 
 
 @require_GET
 def conflicts(request: HttpRequest, pk: int, number: int) -> HttpResponse:
-    try:
-        iteration = iteration_of(pk, number)
-    except Iteration.DoesNotExist as error:
-        raise Http404("There is no such iteration.") from error
-    return _page(request, iteration)
+    return _page(request, iteration_of(pk, number))
 
 
 @needs(Role.RESEARCHER)
@@ -68,10 +64,9 @@ def _item(pk: int) -> Classification:
 
 
 def _again(request: HttpRequest, item: Classification) -> dict[str, Any]:
-    """The refused item with what was typed, so that nothing is lost even where it is no conflict any more."""
-    blind = item.iteration.experiment.settings.gates.blind_review
+    """The refused item's number with what was typed, so that nothing is lost even where it is no conflict any more."""
     typed = {name: request.POST.get(name, "") for name in ("kind", "comment", "corrected", "corrected_from")}
-    return {"conflict": conflict(item, signed_in(request), blind=blind, closed=False), "typed": typed}
+    return {"item": item.pk, "typed": typed}
 
 
 def _page(request: HttpRequest, iteration: Iteration, status: int = 200, **shown: Any) -> HttpResponse:

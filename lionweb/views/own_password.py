@@ -6,6 +6,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
+from distill.errors import DistillError
 from lionweb.permissions import signed_in
 from lionweb.services.people import choose_password
 
@@ -16,8 +17,12 @@ def own_password(request: HttpRequest) -> HttpResponse:
     person = signed_in(request)
     form = PasswordChangeForm(person, request.POST or None)
     if request.method == "POST" and form.is_valid():
-        choose_password(person=person, password=form.cleaned_data["new_password1"])
-        update_session_auth_hash(request, person)
-        messages.success(request, "Your new password holds from now on.")
-        return redirect("home")
+        try:
+            choose_password(person=person, password=form.cleaned_data["new_password1"])
+        except DistillError as error:
+            form.add_error("new_password1", f"{error.cause} {error.advice}")
+        else:
+            update_session_auth_hash(request, person)
+            messages.success(request, "Your new password holds from now on.")
+            return redirect("home")
     return render(request, "people/own_password.html", {"form": form}, status=422 if form.errors else 200)

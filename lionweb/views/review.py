@@ -226,17 +226,18 @@ def _show(
 ) -> HttpResponse:
     person = signed_in(request)
     item = _item(request, desk, pk) if pk else None
+    may = may_review(person, desk.stage.iteration.experiment)
+    may_decide = may and not desk.is_closed
     shown = (
         _around(request, desk, item)
-        | _many(request, desk)
+        | (_many(request, desk) if may_decide else {})
         | {
             "desk": desk,
             "item": item,
             "draft": typed or (item.draft if item else {}),
             "failure": failure,
-            "may_decide": _may_decide(request, desk),
-            "others_are_assigned": person.may(Role.ANNOTATOR)
-            and not may_review(person, desk.stage.iteration.experiment),
+            "may_decide": may_decide,
+            "others_are_assigned": person.may(Role.ANNOTATOR) and not may,
             "may_close": person.may(Role.RESEARCHER) and desk.stage.status == StageStatus.WAITING,
             "states": states_shown(blind=desk.is_blind),
             "verdicts": VERDICTS,
@@ -264,9 +265,9 @@ def _item(request: HttpRequest, desk: Desk, pk: int) -> ReviewItem:
 
 
 def _many(request: HttpRequest, desk: Desk) -> dict[str, Any]:
-    """Beside the list, what it takes to decide on many."""
+    """Beside the list, what it takes to decide on many, for those who may decide."""
     person = signed_in(request)
-    if not desk.as_list or not person.may(Role.RESEARCHER) or not _may_decide(request, desk):
+    if not desk.as_list or not person.may(Role.RESEARCHER):
         return {}
     kinds = {name: words for name, words in DECISIONS.items() if name in EXCLUDING or not desk.is_blind}
     batch = last_batch(person=person, iteration=desk.stage.iteration)

@@ -105,6 +105,18 @@ class TestFigures:
         # The others of the second item are of two minds; of the rest bob is with eve on four of five.
         assert (bobs.with_majority.value, bobs.with_majority.n) == (pytest.approx(4 / 5), 5)
 
+    def test_without_scores_there_is_nothing_to_override(self, judged, alice):
+        second = review.items_of(judged)[2]
+        type(second).objects.filter(pk=second.pk).update(referee_verdict="unscored")
+
+        page = agreement_page(judged, alice)
+
+        unscored = page.confusion[-1]
+        assert (unscored.total, unscored.overridden.value) == (1, None)
+        bobs = next(one for one in page.reviewers if one.name == "bob")
+        # The third item left out, bob is against the referee on the second and the sixth of five.
+        assert (bobs.overridden.value, bobs.overridden.n, bobs.opinions) == (pytest.approx(2 / 5), 5, 6)
+
     def test_another_iteration_is_another_matter(self, judged, alice):
         other = review.waiting_iteration(alice, name="Second", start=20)
 
@@ -180,6 +192,12 @@ class TestPage:
 
         assert "Each item has one opinion so far" in page
         assert "Reviewer by reviewer" not in page
+
+    def test_cohens_kappa_is_of_two_reviewers_whoever_else_judged_alone(self, client, judged, alice):
+        review.say(review.items_of(judged)[6], alice, "hard")
+        client.force_login(alice)
+
+        assert "two reviewers" in fact(client, judged)
 
     def test_everyone_alike_on_one_kind_gives_no_kappa(self, client, iteration, alice, bob, eve):
         review.disagree(review.items_of(iteration)[0], bob, eve, ("hard", "hard"))

@@ -1,6 +1,7 @@
 """Who may review which experiment, and what waits for whom."""
 
 import pytest
+from django.utils import timezone
 
 from lionweb.models import Approval, Assignment, AuditEvent, MemberPool, MemberSource, StageKind, StageStatus
 from lionweb.selectors.people import waiting_for
@@ -53,6 +54,19 @@ class TestWhoMay:
         bob.save()
 
         assert not may_review(bob, iteration.experiment)
+
+    @pytest.mark.parametrize("change", [{"role": "viewer"}, {"is_active": False}])
+    def test_those_who_may_not_review_any_more_do_not_close_it_to_others(
+        self, client, iteration, alice, bob, other, change
+    ):
+        assign(experiment=iteration.experiment, user=bob, actor=alice)
+        type(bob).objects.filter(pk=bob.pk).update(**change)
+        client.force_login(alice)
+
+        assert may_review(other, iteration.experiment)
+        assert [(row.iteration, row.is_assigned) for row in waiting_for(other)] == [(iteration, False)]
+        page = client.get(f"/experiments/{iteration.experiment_id}/reviewers/").content.decode()
+        assert "None of those assigned may review at present" in page
 
     def test_a_viewer_cannot_be_assigned(self, iteration, alice, charlie):
         with pytest.raises(Refused, match="may not review"):
@@ -139,7 +153,7 @@ class TestPage:
 
 
 class TestMyReviews:
-    def test_what_i_decided_or_flagged_does_not_wait_for_me(self, iteration, alice, bob):
+    def test_what_i_decided_flagged_or_skipped_does_not_wait_for_me(self, iteration, alice, bob):
         one, two, three, *_ = review.items_of(iteration)
         review.say(one, bob, "hard")
         review.say(two, bob, "flag")
@@ -147,7 +161,15 @@ class TestMyReviews:
 
         (row,) = waiting_for(bob)
 
-        assert (row.mine, row.open, row.done_by_me) == (6, 7, 2)
+        assert (row.mine, row.open, row.done_by_me) == (5, 7, 1)
+
+    def test_a_deleted_instruction_waits_for_nobody(self, iteration, bob):
+        one, two, *_ = review.items_of(iteration)
+        review.say(one, bob, "flag")
+        for item in (one, two):
+            type(item.instruction).objects.filter(pk=item.instruction_id).update(deleted_at=timezone.now())
+
+        assert [(row.mine, row.open) for row in waiting_for(bob)] == [(6, 6)]
 
     def test_with_two_reviewers_an_item_waits_for_the_second(self, alice, bob, other):
         iteration = review.waiting_iteration(alice, items=4, reviewers_per_item=2)

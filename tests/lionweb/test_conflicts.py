@@ -241,6 +241,23 @@ class TestPage:
         assert "Conflicts wait for a researcher" in page
         assert "Teacher&#x27;s answer" not in page
 
+    def test_nor_what_became_of_those_that_are_resolved(self, client, alice, bob, eve):
+        iteration = review.waiting_iteration(alice, reviewers_per_item=2, blind_review=True)
+        item = review.items_of(iteration)[0]
+        review.disagree(item, bob, eve)
+        settle(item, alice)
+
+        assert conflicts_page(iteration, bob, 1).resolved == ()
+        assert len(conflicts_page(iteration, alice, 1).resolved) == 1
+        review.close_gate(iteration)
+        assert len(conflicts_page(iteration, bob, 1).resolved) == 1
+
+    def test_a_deleted_instruction_is_no_conflict_to_be_resolved(self, iteration, item, alice):
+        item.instruction.deleted_at = timezone.now()
+        item.instruction.save(update_fields=["deleted_at"])
+
+        assert conflicts_page(iteration, alice, 1).conflicts == ()
+
     def test_ten_a_page(self, alice, bob, eve):
         iteration = review.waiting_iteration(alice, items=12, reviewers_per_item=2)
         for item in review.items_of(iteration):

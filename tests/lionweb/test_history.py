@@ -93,6 +93,18 @@ def test_a_settled_item_is_open_to_everyone(iteration, item, bob, eve, charlie):
     assert "bob: decided hard" in lines(item.instruction, reader=charlie)
 
 
+def test_in_blind_review_settled_decisions_wait_for_the_gate_except_for_researchers(alice, bob, eve, charlie):
+    iteration = review.waiting_iteration(alice, reviewers_per_item=2, blind_review=True)
+    item = review.items_of(iteration)[0]
+    review.disagree(item, bob, eve, ("hard", "hard"))
+
+    assert lines(item.instruction, reader=bob)[1:] == ["bob: decided hard"]
+    assert lines(item.instruction, reader=charlie)[1:] == []
+    assert len(lines(item.instruction, reader=alice)) == 3
+    review.close_gate(iteration)
+    assert len(lines(item.instruction, reader=charlie)) == 3
+
+
 def edit(actor, instruction, **changes):
     values = {name: getattr(instruction, name) for name in ("text", "input", "category", "language")}
     return edit_instruction(actor=actor, instruction=instruction, **values | changes)

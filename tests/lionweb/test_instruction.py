@@ -172,6 +172,23 @@ class TestReviewsAndVerdicts:
 
         assert all(words in page for words in told)
 
+    def test_blind_review_keeps_verdicts_back_until_its_gate_is_closed(self, client, experiment, alice, bob):
+        settings = experiment.settings_json
+        settings["gates"]["blind_review"] = True
+        type(experiment).objects.filter(pk=experiment.pk).update(settings_json=settings)
+        one, item = cached(experiment), self.waiting_item(experiment)
+        reviews.decide(classification=item, person=alice, kind="teacher_wrong", corrected="In 1969.")
+        seen = {}
+        for person in (alice, bob):
+            client.force_login(person)
+            page = see(client, one)
+            seen[person.username] = (len(page.context["page"].judged), "In 1969." in page.content.decode())
+
+        assert seen == {"alice": (1, True), "bob": (0, False)}
+        stage = make.stage_of(experiment.iterations.get(), StageKind.REVIEW)
+        type(stage).objects.filter(pk=stage.pk).update(status=StageStatus.SUCCEEDED)
+        assert len(see(client, one).context["page"].judged) == 1
+
 
 class TestLineage:
     @pytest.fixture

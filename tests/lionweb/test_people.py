@@ -8,6 +8,7 @@ from django.db import connection
 from lionweb.models import AuditEvent, ReviewLock, Role, User
 from lionweb.services import people
 from lionweb.services.errors import Refused
+from lionweb.services.reviews import undo
 from tests import review_factories as review
 
 
@@ -88,6 +89,17 @@ class TestOneTimePassword:
         )
 
         assert answer.status_code == 422
+        assert reread(person).password_is_temporary
+
+    def test_the_old_one_is_no_new_one(self, client, eve):
+        person, password = eve
+
+        answer = client.post(
+            "/password/", {"old_password": password, "new_password1": password, "new_password2": password}
+        )
+
+        assert answer.status_code == 422
+        assert "the password that you have already" in answer.content.decode()
         assert reread(person).password_is_temporary
 
     def test_they_may_sign_out_instead(self, client, eve):
@@ -212,7 +224,10 @@ class TestDeactivating:
 class TestList:
     def test_it_shows_everyone_with_what_they_did(self, admin, alice, bob):
         iteration = review.waiting_iteration(alice)
-        review.say(review.items_of(iteration)[0], bob, "hard")
+        first, second, third, *_ = review.items_of(iteration)
+        review.say(first, bob, "hard")
+        review.say(second, bob, "skip")
+        undo(person=bob, decision=review.say(third, bob, "hard"))
 
         page = admin.get("/people/")
 

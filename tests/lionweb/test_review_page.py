@@ -61,6 +61,11 @@ def shown(answer):
     return answer.context["item"].row
 
 
+def teacher_is_left(answer):
+    seen = answer.context["item"]
+    return seen.sides[0].text == Response.objects.get(pk=seen.row.teacher_response_id).text
+
+
 def decide(client, item, kind="easy", headers=None, **fields):
     return client.post(f"/reviews/{item.pk}/decide/", {"kind": kind, **fields}, headers=headers)
 
@@ -200,6 +205,15 @@ class TestShowing:
         with django_assert_max_num_queries(24):
             annotator.get(url(iteration))
 
+    def test_and_so_is_what_a_decision_costs(self, annotator, bob, iteration, django_assert_max_num_queries):
+        first, second, *_ = items(iteration)
+        annotator.get(url(iteration))
+
+        with django_assert_max_num_queries(13):
+            reviews.decide(classification=first, person=bob, kind="easy", comment="So.")
+        with django_assert_max_num_queries(32):
+            decide(annotator, second, headers=HTMX)
+
 
 class TestText:
     @pytest.fixture
@@ -320,8 +334,7 @@ class TestBlind:
 
     def test_sides_are_drawn_by_item_and_stay(self, annotator, blind):
         sides = [
-            [annotator.get(url(blind), {"item": item.pk}).context["item"].teacher_is_left for item in items(blind)]
-            for _ in range(2)
+            [teacher_is_left(annotator.get(url(blind), {"item": item.pk})) for item in items(blind)] for _ in range(2)
         ]
 
         assert sides[0] == sides[1]
@@ -331,12 +344,12 @@ class TestBlind:
     @pytest.mark.parametrize("side", ["left", "right", "equal"])
     def test_the_better_side_becomes_a_verdict(self, annotator, blind, side, swap):
         item = items(blind)[3]
-        seen = annotator.get(url(blind) + f"?item={item.pk}&{swap}").context["item"]
+        seen = annotator.get(url(blind) + f"?item={item.pk}&{swap}")
 
         decide(annotator, item, side, query=swap)
 
         item.refresh_from_db()
-        teacher = side != "equal" and (side == "left") == seen.teacher_is_left
+        teacher = side != "equal" and (side == "left") == teacher_is_left(seen)
         assert item.person_verdict == ("hard" if teacher else "easy")
 
     def test_the_hidden_verdict_cannot_be_accepted(self, annotator, blind):
@@ -347,11 +360,11 @@ class TestBlind:
 
     def test_a_whole_text_is_asked_for_by_side(self, annotator, blind):
         item = items(blind)[0]
-        seen = annotator.get(url(blind), {"item": item.pk}).context["item"]
+        seen = annotator.get(url(blind), {"item": item.pk})
 
         left = annotator.get(f"/reviews/{item.pk}/text/left/").content.decode()
 
-        assert left == (item.teacher_response if seen.teacher_is_left else item.student_response).text
+        assert left == (item.teacher_response if teacher_is_left(seen) else item.student_response).text
         assert annotator.get(f"/reviews/{item.pk}/text/teacher/").status_code == 404
 
     def test_once_closed_all_is_shown(self, annotator, blind):

@@ -20,7 +20,9 @@ from lionweb.models import (
     StageStatus,
 )
 from lionweb.review_filters import ReviewFilters
-from lionweb.services import reviews
+from lionweb.selectors.review_queue import closing, own_progress, skipped_by
+from lionweb.services import gates, reviews
+from lionweb.services.advance import open_decisions
 from lionweb.services.errors import Refused
 from lionweb.services.review_locks import HeldByOthers, refresh, release, take, take_next
 from tests import factories as make
@@ -282,6 +284,15 @@ class TestRefusing:
         with pytest.raises(Refused, match="deleted by alice meanwhile"):
             reviews.decide(classification=item, person=bob, kind="hard")
 
+    def test_an_item_outside_the_queue(self, iteration, bob):
+        item = items(iteration)[0]
+        Classification.objects.filter(pk=item.pk).update(for_review=False, review_state="")
+
+        with pytest.raises(Refused, match="This item is not in the queue."):
+            reviews.decide(classification=item, person=bob, kind="hard")
+
+        assert not Decision.objects.exists()
+
     def test_an_item_that_is_gone(self, iteration, bob):
         item = items(iteration)[0]
         Classification.objects.filter(pk=item.pk).delete()
@@ -403,3 +414,29 @@ class TestTakingBack:
 
         with pytest.raises(Refused, match="no decision of yours"):
             reviews.undo(person=bob, iteration=other)
+
+
+class TestDeletedInstructions:
+    def test_they_wait_for_nobody_and_do_not_hold_the_gate_up(self, iteration, alice, bob):
+        stage = iteration.stages.get(kind=StageKind.REVIEW)
+        gone, *rest = items(iteration)
+        reviews.decide(classification=gone, person=bob, kind="skip")
+        Instruction.objects.filter(pk=gone.instruction_id).update(deleted_at=timezone.now(), deleted_by=alice)
+        for item in rest[1:]:
+            reviews.decide(classification=item, person=bob, kind="easy")
+        assert (open_decisions(stage), closing(stage).counts, own_progress(iteration, bob).left) == (
+            1,
+            {"Pending": 1},
+            1,
+        )
+        with pytest.raises(Refused, match="1 item is still open"):
+            gates.close_review(stage=stage, actor=alice)
+        reviews.decide(classification=rest[0], person=bob, kind="easy")
+
+        assert (open_decisions(stage), closing(stage).open, closing(stage).decided) == (0, 0, 23)
+        assert (own_progress(iteration, bob).left, own_progress(iteration, alice).left) == (0, 0)
+        assert skipped_by(iteration, bob) == 0
+        gates.close_review(stage=stage, actor=alice)
+
+        gone.refresh_from_db()
+        assert gone.review_state == "closed"

@@ -8,7 +8,7 @@ from distill.settings import GateSettings
 from lionweb import pools_of
 from lionweb.models import Decision, Membership
 from lionweb.services.first_pools import append_pool
-from lionweb.services.settling import outcome, settle
+from lionweb.services.settling import outcome, settle_held
 from tests import factories as make
 
 HARD, EASY, WRONG, BAD, DOUBLE, UNSAFE = "hard", "easy", "teacher_wrong", "bad_instruction", "duplicate", "unsafe"
@@ -79,6 +79,11 @@ def item(alice):
     iteration = make.finish_iteration(experiment)
     make.queue_up(iteration.classifications.filter(pool="cache"))
     return iteration.classifications.filter(pool="cache", referee_verdict=HARD).first()
+
+
+def settle(item):
+    settle_held([type(item).objects.select_related("iteration__experiment").get(pk=item.pk)])
+    item.refresh_from_db()
 
 
 def decision(item, person, kind, **values):

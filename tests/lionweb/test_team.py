@@ -6,8 +6,9 @@ import pytest
 from django.core.cache import cache
 from django.utils import timezone
 
-from lionweb.models import Classification, Decision
+from lionweb.models import Classification, Decision, DecisionKind
 from lionweb.selectors.team import team
+from lionweb.services.conflicts import live_opinions, resolve, version_of
 from lionweb.services.reviews import undo
 from lionweb.stopping import Advice
 from tests import review_factories as review
@@ -86,6 +87,39 @@ def test_the_audit_slice_counts_overrides_of_the_referee(iteration, bob):
     assert (found.audit.drawn, found.audit.decided, found.audit.wrong) == (4, 3, 2)
     assert found.stopping.unseen == 6
     assert found.stopping.left.value == pytest.approx(4.0)
+
+
+def test_what_the_referee_left_unscored_is_no_error_of_its(iteration, alice, bob):
+    unscored, scored, _, _, outside, *_ = review.items_of(iteration)
+    Classification.objects.filter(pk__in=[unscored.pk, outside.pk]).update(referee_verdict="unscored")
+    review.say(unscored, bob, "hard")
+    review.say(scored, bob, "easy")
+
+    found = fresh(iteration)
+
+    assert (found.audit.drawn, found.audit.decided, found.audit.wrong) == (3, 1, 0)
+    assert found.stopping.unseen == 8 - 1
+
+
+def test_where_only_unscored_items_are_open_the_panel_says_so(client, alice, bob):
+    iteration = review.waiting_iteration(alice, items=2, audit=1)
+    scored, unscored = review.items_of(iteration)
+    Classification.objects.filter(pk=unscored.pk).update(referee_verdict="unscored")
+    review.say(scored, bob, "hard")
+    client.force_login(bob)
+
+    page = client.get(f"/experiments/{iteration.experiment_id}/iterations/1/review/team/").content.decode()
+
+    assert "what is open has no scores" in page
+
+
+def test_a_resolution_is_no_opinion_of_a_member(alice, bob, dora):
+    iteration = review.waiting_iteration(alice, reviewers_per_item=2)
+    item = review.items_of(iteration)[0]
+    review.disagree(item, alice, bob)
+    resolve(classification=item, person=dora, kind=DecisionKind.HARD, seen=version_of(live_opinions(item)))
+
+    assert {one.name for one in fresh(iteration).members} == {"alice", "bob"}
 
 
 def test_items_outside_the_queue_count_among_those_nobody_looks_at(iteration, bob):
