@@ -11,6 +11,8 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
+from django.db.models import BooleanField, ExpressionWrapper, Q
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from lionweb.models import Claim, Endpoint, Lease, Stage, StageStatus, Worker
@@ -41,7 +43,7 @@ def take(*, stage: Stage, part: str, exclusive: str | None = None, endpoint: End
                 worker=worker_name(),
                 exclusive=exclusive,
                 endpoint=endpoint,
-                heartbeat_at=timezone.now(),
+                heartbeat_at=Now(),
             )
     except IntegrityError:
         return None
@@ -56,7 +58,7 @@ class Pulse:
 
 
 def beat(*, lease: Lease) -> Pulse:
-    alive = Lease.objects.filter(pk=lease.pk).update(heartbeat_at=timezone.now())
+    alive = Lease.objects.filter(pk=lease.pk).update(heartbeat_at=Now())
     running = Stage.objects.filter(pk=lease.stage_id, status=StageStatus.RUNNING).exists()
     sharing = Lease.objects.filter(endpoint_id=lease.endpoint_id).count() if lease.endpoint_id else 1
     return Pulse(go_on=bool(alive) and running, sharing=max(1, sharing))
@@ -85,13 +87,16 @@ def unclaim(*, keys: Sequence[str]) -> None:
 
 
 def expire_lost() -> list[Stage]:
-    """Free the rows of workers that are lost: silent for too long, or gone from this machine. Returns their stages."""
-    late = timezone.now() - timedelta(seconds=settings.LEASE_SECONDS)
-    lost = [
-        lease for lease in Lease.objects.select_related("stage") if lease.heartbeat_at < late or _is_gone(lease.worker)
-    ]
+    """Free the rows of workers that are lost: silent for too long, or gone from this machine. Returns their stages.
+
+    Only the database's clock counts: those of two machines may differ by more than a lease.
+    """
+    length = timedelta(seconds=settings.LEASE_SECONDS)
+    late = Q(heartbeat_at__lt=Now() - length)
+    held = Lease.objects.select_related("stage").annotate(silent=ExpressionWrapper(late, BooleanField()))
+    lost = [lease for lease in held if lease.silent or _is_gone(lease.worker)]
     Lease.objects.filter(pk__in=[lease.pk for lease in lost]).delete()
-    forgotten = late - timedelta(minutes=10)
+    forgotten = timezone.now() - length - timedelta(minutes=10)
     gone = [w.pk for w in Worker.objects.all() if _is_gone(w.name) or w.heartbeat_at < forgotten]
     Worker.objects.filter(pk__in=gone).delete()
     return [lease.stage for lease in lost]

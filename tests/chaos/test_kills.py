@@ -1,10 +1,13 @@
 """kill -9 of every process in the middle of a stage: the iteration finishes by itself, and its tables are the same."""
 
+import time
 import urllib.request
 
+import psycopg
 import pytest
 
-from tests.chaos.conftest import CONCURRENCY
+from lionweb.local.home import postgres_url
+from tests.chaos.conftest import CONCURRENCY, QUICK
 from worker.pump import STORE_TOGETHER
 
 pytestmark = pytest.mark.chaos
@@ -64,9 +67,9 @@ RUNS = {
 }
 
 
-def begin(stack, settings_file, model):
+def begin(stack, settings_file, model, concurrency=CONCURRENCY):
     urllib.request.urlopen(urllib.request.Request(f"{stack.mock.base_url[:-3]}/reset", method="POST"), timeout=10)
-    return stack.inside("begin", model, stack.mock.base_url, settings_file, CONCURRENCY)
+    return stack.inside("begin", model, stack.mock.base_url, settings_file, concurrency)
 
 
 @pytest.fixture(scope="session")
@@ -124,5 +127,23 @@ def test_pause_and_resume_pay_nothing_twice(stack, settings_file):
     stack.inside("control", experiment, "pause")
     stack.wait_for(lambda: stack.mock.stats()["inflight_now"] == 0)
     stack.inside("control", experiment, "resume")
+    stack.wait_until_finished(experiment)
+    assert stack.mock.stats()["overspend"] == 0
+
+
+IN_EXPERIMENT = (
+    "SELECT s.id FROM lionweb_stage s JOIN lionweb_iteration i ON i.id = s.iteration_id WHERE i.experiment_id = %s"
+)
+
+
+@pytest.mark.parametrize(("table", "column"), [("stage", "id"), ("lease", "stage_id")])
+def test_rows_that_others_hold_for_longer_than_a_lease_cost_nothing(stack, settings_file, table, column):
+    model = f"held-{table}"
+    experiment = begin(stack, settings_file, model, concurrency=2)
+    stack.wait_for(lambda: stack.number(RESPONSES, f"%{model}@%") >= 4)
+    with psycopg.connect(postgres_url(stack.folder)) as connection:
+        held = f"SELECT 1 FROM lionweb_{table} WHERE {column} IN ({IN_EXPERIMENT}) FOR UPDATE"
+        assert connection.execute(held, [experiment]).fetchone()
+        time.sleep(2 * float(QUICK["LEASE_SECONDS"]))
     stack.wait_until_finished(experiment)
     assert stack.mock.stats()["overspend"] == 0

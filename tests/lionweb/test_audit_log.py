@@ -209,7 +209,7 @@ class TestSentences:
         assert sentence("verdict.decide", {"after": "teacher_wrong"}) == "decided teacher wrong"
 
     def test_a_missing_detail_is_a_gap_and_an_unknown_action_is_spelt_out(self):
-        assert sentence("experiment.launch", {}) == "launched … iterations"
+        assert sentence("experiment.launch", {}) == "launched iterations: …"
         assert sentence("garden.water_all", {}) == "garden: water all"
 
     def test_the_detail_is_no_format_and_no_markup(self, researcher, alice):
@@ -226,7 +226,7 @@ class TestSentences:
 
         page = " ".join(researcher.get("/audit/").content.decode().split())
 
-        assert "launched 2 iterations" in page
+        assert "launched iterations: 2" in page
         assert f'<a href="/experiments/{experiment.pk}/">experiment {experiment.pk}</a>' in page
 
     def test_an_empty_log_says_what_will_stand_there(self, researcher):
