@@ -15,6 +15,9 @@ class Experiment(models.Model):
     settings_json = models.JSONField()
     planned_iterations = models.PositiveIntegerField(default=0)  # launched so far, done or not
     cloned_from = models.ForeignKey("self", models.SET_NULL, null=True, related_name="clones")
+    replay_of = models.ForeignKey("Iteration", models.SET_NULL, null=True, related_name="replays")
+    second_endpoint = models.ForeignKey("Endpoint", models.PROTECT, null=True, blank=True, related_name="+")
+    budget_usd = models.FloatField(null=True)  # paid calls stop here and the stage pauses; null: no limit
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:
@@ -30,6 +33,8 @@ class Iteration(models.Model):
 
     experiment = models.ForeignKey(Experiment, models.CASCADE, related_name="iterations")
     number = models.PositiveIntegerField()
+    budget_usd = models.FloatField(null=True)
+    applied_tau = models.FloatField(null=True)  # where a person moved the threshold after the referee was through
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True)
 
@@ -42,6 +47,11 @@ class Iteration(models.Model):
 
     def __str__(self) -> str:
         return f"iteration {self.number}"
+
+    @property
+    def tau(self) -> float:
+        """The threshold by which the verdicts of this iteration stand."""
+        return self.experiment.settings.referee.tau if self.applied_tau is None else self.applied_tau
 
 
 class MemberPool(models.TextChoices):

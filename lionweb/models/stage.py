@@ -24,6 +24,11 @@ class StageStatus(models.TextChoices):
     CANCELLED = "cancelled", "Cancelled"
 
 
+class PauseReason(models.TextChoices):
+    PERSON = "", "A person paused it"
+    BUDGET = "budget", "The budget is spent"
+
+
 S = StageStatus
 ALLOWED_TRANSITIONS: dict[str, frozenset[str]] = {
     S.PENDING: frozenset({S.RUNNING, S.WAITING, S.PAUSED, S.SUCCEEDED, S.FAILED, S.CANCELLED}),
@@ -52,6 +57,7 @@ class Stage(models.Model):
     failed_items = models.PositiveIntegerField(default=0)
     error = models.JSONField(null=True)  # {code, cause, advice}
     note = models.CharField(max_length=500, blank=True)
+    paused_for = models.CharField(max_length=10, blank=True, default="", db_default="", choices=PauseReason.choices)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
 
