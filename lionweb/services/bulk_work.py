@@ -38,16 +38,19 @@ def work_on(job_id: int) -> None:
         except (OperationalError, InterfaceError):
             raise  # the database is away or restarts: the sweep calls again
         except DistillError as error:
-            move(job=job, to=BulkStatus.FAILED, error=str(error))
+            _fail(job, str(error))
         except Exception as error:
             logger.exception("Bulk job %s failed", job.pk)
-            move(
-                job=job,
-                to=BulkStatus.FAILED,
-                error=f"{type(error).__name__}: {error}. The worker's log has the details.",
-            )
+            _fail(job, f"{type(error).__name__}: {error}. The worker's log has the details.")
     if again:  # after the lock is free: whoever comes earlier takes no notice
         queue.ring_bulk(job_id=job_id)
+
+
+@transaction.atomic
+def _fail(job: BulkJob, error: str) -> None:
+    """What was done so far stays, and is counted."""
+    settle_pool(job)
+    move(job=job, to=BulkStatus.FAILED, error=error)
 
 
 @contextmanager
@@ -129,6 +132,7 @@ def _forget_pool(job: BulkJob) -> None:
     if pool is None or not job.pool_is_new or job.status != BulkStatus.UNDONE:
         return
     used = Experiment.objects.filter(pool=pool) | Experiment.objects.filter(heldout_pool=pool)
-    if not used.exists() and not PoolEntry.objects.filter(pool=pool).exists():
+    filling = BulkJob.objects.filter(pool=pool, status__in=(BulkStatus.PENDING, BulkStatus.RUNNING))
+    if not used.exists() and not filling.exists() and not PoolEntry.objects.filter(pool=pool).exists():
         audit.record(actor=job.actor, action="pool.delete", target=pool, name=pool.name)
         pool.delete()

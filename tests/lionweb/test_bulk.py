@@ -223,6 +223,34 @@ class TestPools:
         assert pool.rows == 5
         assert set(PoolEntry.objects.values_list("instruction", "position")) == before
 
+    def test_a_job_that_fails_counts_what_it_added(self, alice, rows, monkeypatch):
+        job = start_bulk(actor=alice, action="pool", new_pool="Chosen", ids=[one.pk for one in rows])
+        step, calls = bulk_changes.apply_chunk, []
+
+        def breaks(job):
+            calls.append(job)
+            if len(calls) > 1:
+                raise RuntimeError("no")
+            return step(job)
+
+        monkeypatch.setattr(bulk_work, "apply_chunk", breaks)
+        work_on(job.pk)
+
+        job.refresh_from_db()
+        assert job.status == BulkStatus.FAILED
+        assert Pool.objects.get(name="Chosen").rows == 4
+
+    def test_a_new_pool_stays_while_another_job_is_to_fill_it(self, alice, rows):
+        first = done(alice, "pool", new_pool="Chosen", ids=[rows[0].pk])
+        pool = Pool.objects.get(name="Chosen")
+        second = start_bulk(actor=alice, action="pool", pool=pool, ids=[rows[1].pk])
+
+        undone(alice, first)
+        work_on(second.pk)
+
+        pool.refresh_from_db()
+        assert pool.rows == 1
+
     def test_a_taken_name_is_refused(self, alice, rows):
         make.make_pool("There", rows=0)
 
