@@ -163,7 +163,9 @@ def _exact(asked: Condition) -> int | None:
         with transaction.atomic(), connection.cursor() as database:
             database.execute(f"SET LOCAL statement_timeout = {MOST_COUNTING_MILLISECONDS}")
             database.execute(f"SELECT count(*) FROM ({asked.sql} LIMIT {COUNTED + 1}) AS few", asked.values)
-            return int(database.fetchone()[0])
+            found = int(database.fetchone()[0])
+            database.execute("SET LOCAL statement_timeout = DEFAULT")  # the caller's transaction goes on in its own time
+            return found
     except OperationalError as error:
         if isinstance(error.__cause__, QueryCanceled):
             return None

@@ -199,6 +199,14 @@ def test_every_order_visits_each_row_once_forwards_and_backwards(experiment, mon
     assert backwards == forwards
 
 
+def test_counting_hurries_nothing_that_comes_after_it(experiment, monkeypatch):
+    walked(monkeypatch, size=7)
+
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW statement_timeout")
+        assert cursor.fetchone() == ("0",)
+
+
 @pytest.mark.parametrize("sort", ["gap", "-gap", "teacher", "-teacher", "student", "-student"])
 def test_scores_order_through_ties_and_empty_ones(experiment, monkeypatch, sort):
     forwards, backwards = walked(monkeypatch, size=3, sort=sort, experiment=experiment.pk, member="cache")
