@@ -41,7 +41,7 @@ def exact(request: HttpRequest, pk: int) -> JsonResponse:
 def apply(request: HttpRequest, pk: int) -> HttpResponse:
     iteration, form = _iteration(request, pk), ApplyForm(request.POST)
     if not form.is_valid():
-        return _page(request, iteration, failure=form.errors["tau"][0], status=400)
+        return _page(request, iteration, failure=str(form.errors["tau"][0]), status=400)
     try:
         tau = form.cleaned_data["tau"]
         changed = thresholds.apply_threshold(iteration=iteration, actor=signed_in(request), tau=tau)
