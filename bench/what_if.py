@@ -96,7 +96,7 @@ def run(folder: Path, *, judged: int, requests: int) -> dict[str, Any]:
         wrong = wrong_answers(site, asked[0])
         seconds, changed = apply_seconds(2.0)
         after = Case("exact what-if after applying", asked[0].paths)
-        measure(site, after, requests)
+        measure(Site(port, site.cookie), after, requests)  # the idle connection may be closed by now
     return _result([*asked, after], judged, wrong, seconds, changed, built[0])
 
 

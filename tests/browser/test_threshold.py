@@ -23,6 +23,7 @@ def _fresh():
 def iteration(alice, bob):
     """Eighty judged items, most gaps on no edge of a bin, some without scores; people decided on a dozen."""
     iteration = review.waiting_iteration(alice, items=0)
+    make.make_base(iteration.experiment)
     instructions = make.make_instructions(80)
     for place, one in enumerate(instructions):
         one.category = CATEGORIES[place % len(CATEGORIES)]
