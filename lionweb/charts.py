@@ -6,7 +6,7 @@ from collections.abc import Sequence
 BINS_PER_POINT = 20
 """Gaps are counted in bins of 0.05, fine enough to move the threshold without a new query."""
 
-EDGE = 1e-6
+EDGE = 1e-9
 """Added before rounding down: a gap on an edge belongs to the bin above, as a gap equal to tau is hard."""
 
 

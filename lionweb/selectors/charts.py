@@ -18,7 +18,7 @@ Series = dict[str, list[float]]
 def charts(experiment: Experiment, iteration: Iteration | None) -> dict[str, Any]:
     return {
         "training": training_curves(iteration) if iteration else {},
-        "gaps": gap_histogram(iteration, experiment.settings.referee.tau) if iteration else {},
+        "gaps": gap_histogram(iteration, iteration.tau) if iteration else {},
         "trends": trends(experiment),
     }
 

@@ -134,7 +134,7 @@ def choose(iterations: list[Iteration], number: int | None) -> Iteration | None:
 
 
 def _experiment(pk: int) -> Experiment:
-    related = ("owner", "endpoint", "pool", "heldout_pool", "cloned_from")
+    related = ("owner", "endpoint", "pool", "heldout_pool", "cloned_from", "replay_of__experiment")
     found = Experiment.objects.select_related(*related).filter(pk=pk).first()
     if found is None:
         raise Http404("There is no such experiment.")

@@ -43,6 +43,13 @@ _WRITE = f"""
     WHERE c.id = n.id
 """
 
+_STATES = """
+    UPDATE lionweb_classification
+    SET review_state = CASE WHEN person_kind = referee_verdict THEN 'confirmed' ELSE 'overridden' END
+    WHERE iteration_id = %s AND review_state IN ('confirmed', 'overridden')
+        AND review_state <> CASE WHEN person_kind = referee_verdict THEN 'confirmed' ELSE 'overridden' END
+"""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -111,6 +118,15 @@ def settle_held(rows: Sequence[Classification]) -> None:
     is_out = {row.pk for row in rows if row.person_kind in EXCLUDING}
     _move(iteration, [row.instruction_id for row in rows if row.pk in is_out - was_out], out=True)
     _move(iteration, [row.instruction_id for row in rows if row.pk in was_out - is_out], out=False)
+
+
+def settle_verdicts(iteration: Iteration) -> None:
+    """Say anew who confirmed and who overrode the referee, after its verdicts changed; nobody's decision does.
+
+    The caller holds the gate against people who decide.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_STATES, [iteration.pk])
 
 
 def _note(row: Classification, now: Outcome) -> None:

@@ -66,7 +66,7 @@ class Classify:
         rows = [
             self._row(checkpoint, i, teachers.get(i.pk), students.get(i.pk), reviews, i.pk in heldout) for i in batch
         ]
-        queue_up(rows, self.settings, self.topics)
+        queue_up(rows, self.settings, self.topics, tau=self.iteration.tau)
         Classification.objects.bulk_create(rows, ignore_conflicts=True)
 
     def _reviews(self, students: list[Response]) -> dict[tuple[int, int], list[EngineReview]]:
@@ -89,7 +89,7 @@ class Classify:
         judged = UNSCORED
         if teacher is not None and student is not None:
             found = reviews.get((teacher.pk, student.pk), [])
-            judged = judge(found, self.settings.referee.tau, orders_needed=self.orders)
+            judged = judge(found, self.iteration.tau, orders_needed=self.orders)
         return Classification(
             iteration=self.iteration,
             checkpoint=checkpoint,

@@ -33,16 +33,22 @@ def topics_queued(iteration: Iteration) -> Counter[str]:
     return Counter(dict(queued.values_list("instruction__category").annotate(Count("pk"))))
 
 
-def queue_up(rows: Sequence[Classification], settings: ExperimentSettings, topics: Counter[str]) -> None:
-    """Set the review fields of classifications that are not saved yet, and count their categories into `topics`."""
+def queue_up(
+    rows: Sequence[Classification], settings: ExperimentSettings, topics: Counter[str], *, tau: float | None = None
+) -> None:
+    """Set the review fields of classifications that are not saved yet, and count their categories into `topics`.
+
+    tau: the threshold of their iteration, where it is not that of the settings.
+    """
+    tau = settings.referee.tau if tau is None else tau
     for row in rows:
         row.audit_slice = _is_audited(row, settings)
         row.for_review = row.audit_slice or _is_asked(row, settings)
         row.review_state = ReviewState.PENDING if row.for_review else ReviewState.NONE
         row.opinions_needed = settings.gates.reviewers_per_item
     queued = [row for row in rows if row.for_review]
-    ranks = _rank_by_doubt([row for row in queued if not row.audit_slice], settings.referee.tau, topics)
-    _spread([row for row in queued if row.audit_slice], ranks, settings.seed)
+    ranks = _rank_by_doubt([row for row in queued if not row.audit_slice], tau, topics)
+    spread([row for row in queued if row.audit_slice], ranks, settings.seed)
 
 
 def _is_audited(row: Classification, settings: ExperimentSettings) -> bool:
@@ -76,7 +82,7 @@ def _doubt(row: Classification, tau: float) -> float:
     return FLIPPED if row.flipped else SCORED + abs(row.gap - tau) / WIDEST_GAP
 
 
-def _spread(rows: Sequence[Classification], ranks: Sequence[float], seed: int) -> None:
+def spread(rows: Sequence[Classification], ranks: Sequence[float], seed: int) -> None:
     """At random places between the others, whatever the referee said of them: so those seen up to any point in the
     queue are a fair sample of all."""
     for row in rows:

@@ -243,7 +243,7 @@ def _show(
             "verdicts": VERDICTS,
             "decisions": DECISIONS,
             "other_view": desk.other_view(pk),
-            "tau": desk.stage.iteration.experiment.settings.referee.tau,
+            "tau": desk.stage.iteration.tau,
             "stage": desk.stage,
             "iteration": desk.stage.iteration,
             "experiment": desk.stage.iteration.experiment,

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import psycopg
@@ -126,3 +127,21 @@ def stack(tmp_path_factory):
         running_stack(folder, teacher="none", env={**QUICK, **cleared}) as running,
     ):
         yield RunningStack(running, mock, folder)
+
+
+def begin(stack, settings_file, model, concurrency=CONCURRENCY):
+    urllib.request.urlopen(urllib.request.Request(f"{stack.mock.base_url[:-3]}/reset", method="POST"), timeout=10)
+    return stack.inside("begin", model, stack.mock.base_url, settings_file, concurrency)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(stack, settings_file):
+    experiment = begin(stack, settings_file, "undisturbed")
+    stack.wait_until_finished(experiment)
+    stats = stack.mock.stats()
+    assert stats["overspend"] == 0
+    return without_names(stack.inside("tables", experiment))
+
+
+def without_names(tables):
+    return {name: rows for name, rows in tables.items() if name != "at"}

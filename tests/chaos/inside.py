@@ -28,6 +28,7 @@ from lionweb.models import (  # noqa: E402
 from lionweb.selectors.outcome import outcome_of  # noqa: E402
 from lionweb.services.controls import launch, pause, resume, retry  # noqa: E402
 from lionweb.services.experiments import create_experiment  # noqa: E402
+from lionweb.services.replays import replay as replay_iteration  # noqa: E402
 from lionweb.services.samples import ensure_sample_pools  # noqa: E402
 from lionweb.services.users import ensure_first_user  # noqa: E402
 
@@ -55,6 +56,14 @@ def control(pk, what):
         retry(stage=Stage.objects.filter(iteration__experiment=experiment, status="failed").get(), actor=None)
     else:
         {"pause": pause, "resume": resume}[what](experiment=experiment, actor=None)
+
+
+def replay(pk, tau):
+    """The first iteration once more, by another threshold: the branch, and what became of its verdicts."""
+    source = Experiment.objects.get(pk=pk).iterations.get(number=1)
+    branch = replay_iteration(iteration=source, actor=ensure_first_user(), name="Replay", tau=float(tau))
+    rows = Classification.objects.filter(iteration__experiment=branch)
+    return {"branch": branch.pk, "verdicts": _rows(rows, "gap", "verdict")}
 
 
 def outcome(pk):
@@ -130,7 +139,14 @@ def _rows(queryset, *fields):
     return sorted(([str(value) for value in row] for row in queryset.values_list(*fields)), key=str)
 
 
-COMMANDS = {"begin": begin, "control": control, "outcome": outcome, "stages": stages, "tables": tables}
+COMMANDS = {
+    "replay": replay,
+    "begin": begin,
+    "control": control,
+    "outcome": outcome,
+    "stages": stages,
+    "tables": tables,
+}
 
 if __name__ == "__main__":
     print(json.dumps(COMMANDS[sys.argv[1]](*sys.argv[2:])))

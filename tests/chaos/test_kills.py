@@ -1,13 +1,12 @@
 """kill -9 of every process in the middle of a stage: the iteration finishes by itself, and its tables are the same."""
 
 import time
-import urllib.request
 
 import psycopg
 import pytest
 
 from lionweb.local.home import postgres_url
-from tests.chaos.conftest import CONCURRENCY, QUICK
+from tests.chaos.conftest import CONCURRENCY, QUICK, begin, without_names
 from worker.pump import STORE_TOGETHER
 
 pytestmark = pytest.mark.chaos
@@ -65,24 +64,6 @@ RUNS = {
         Moment("beat", **GENERATING),
     ],
 }
-
-
-def begin(stack, settings_file, model, concurrency=CONCURRENCY):
-    urllib.request.urlopen(urllib.request.Request(f"{stack.mock.base_url[:-3]}/reset", method="POST"), timeout=10)
-    return stack.inside("begin", model, stack.mock.base_url, settings_file, concurrency)
-
-
-@pytest.fixture(scope="session")
-def undisturbed(stack, settings_file):
-    experiment = begin(stack, settings_file, "undisturbed")
-    stack.wait_until_finished(experiment)
-    stats = stack.mock.stats()
-    assert stats["overspend"] == 0
-    return without_names(stack.inside("tables", experiment))
-
-
-def without_names(tables):
-    return {name: rows for name, rows in tables.items() if name != "at"}
 
 
 def test_an_undisturbed_run_makes_everything_once(undisturbed):
