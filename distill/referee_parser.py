@@ -17,15 +17,17 @@ Scores = tuple[float, float]
 
 _NUMBER = r"[-+−]?\d+(?:[.,]\d+)?"
 _OF_TEN = r"(?:\s*(?:/|out of|von|sur|de|из|/\s*满分)\s*10(?![.,]?\d))?"
-_END = r"(?=\s*(?:$|[\n,;|)\]}<>(、。，；و]|\.(?!\d)|and\b|und\b|et\b|y\b|e\b|и\b|和|while\b|but\b|points?\b|分|点|점|balls?\b|Punkte\b|puntos\b))"
+_END = r"(?=\s*(?:$|[\n,;|)\]}<>(、。，；و]|\.(?!\d)|and\b|und\b|et\b|y\b|e\b|и\b|和|while\b|but\b|points?\b|分|点|점|балл\w*|Punkte\b|puntos\b))"
+_UNIT = r"(?:\s*(?:points?\b|分|点|점|балл\w*|Punkte\b|puntos\b))?"
 _WHO = (
     r"assist\w*|asist\w*|助手|助理|アシスタント|어시스턴트|помощник\w*|ассистент\w*|المساعد|مساعد|सहायक|trợ lý|"
     r"model\w*|model[lo]\w*|模型|モデル|answers?|responses?|repl(?:y|ies)|回答|respuesta|réponse|antwort|ответ\w*|AI|bot"
 )
+_AND_THE_OTHER = rf"(?:{_END}|(?=\s*/\s*(?:{_WHO})))"
 _INDEX = r"(?:[12](?!\d|[.,]\d)|[AB]\b|one\b|two\b|[一二])"
 _BIND = r"(?:is|gets?|got|receives?|received|scores?|scored|earns?|deserves?|rated|at|of|得|为|は|:|=|\||>|\(|[-–—→]+)"
 _LABELLED = re.compile(
-    rf"(?:{_WHO})[\s_#'\"(№-]{{0,4}}(?P<index>{_INDEX})[^\d\n]{{0,40}}?{_BIND}\s*[\"'(<]?\s*(?P<number>{_NUMBER}){_OF_TEN}{_END}",
+    rf"(?:{_WHO})[\s_#'\"(№-]{{0,4}}(?P<index>{_INDEX})[^\d\n]{{0,40}}?{_BIND}\s*[\"'(<]?\s*(?P<number>{_NUMBER}){_OF_TEN}{_AND_THE_OTHER}",
     re.I,
 )
 _ORDINAL = re.compile(
@@ -40,7 +42,7 @@ _BARE_LABEL = re.compile(
 )
 _NOT_AN_ASSISTANT = re.compile(r"(?:criteri|step|question|point|example|section|aspect)\w*\W*$", re.I)
 _SCORE_WORD = re.compile(
-    r"scor|rating|grade|评分|得分|分数|スコア|評価|점수|평가|оцен|балл|puntu|punt|note|bewert|voto|nota|calific|تقييم|درجة|अंक|điểm|tuple|result",
+    r"scor|rating|grade|wertung|评分|得分|分数|スコア|評価|점수|평가|оцен|балл|puntu|punt|note|bewert|voto|nota|calific|تقييم|درجة|अंक|điểm|tuple|result",
     re.I,
 )
 _ENDS_IN_LABEL = re.compile(rf"(?:{_WHO})[\s_#'\"(№-]{{0,4}}$", re.I)
@@ -90,7 +92,8 @@ def _plain(raw: str) -> str:
     """Without hidden thoughts, emphasis and non-ASCII digits."""
     text = unicodedata.normalize("NFKC", _without_thoughts(raw))
     text = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text)
-    return re.sub(r"[*`#\u200b-\u200f\u2060\ufeff]|\\(?:text(?:bf)?|boxed)\b", "", text).replace("٫", ".")
+    text = re.sub(r"[*`#\u200b-\u200f\u2060\ufeff]|__+|\\(?:text(?:bf)?|boxed)\b", "", text).replace("٫", ".")
+    return re.sub(r"\[\[\s*([^\[\]\n]{1,20})\]\]|</?scores?>", r" \1 ", text, flags=re.I)
 
 
 def _without_thoughts(raw: str) -> str:
@@ -117,7 +120,7 @@ def _pair(line: str, *, prose_may_follow: bool = False) -> tuple[str, str] | Non
         r"|\s*[.:;(–—-]\s*[^\W\d]|(?-i:\s+[^\W\da-z]))" if prose_may_follow and not words.strip() else ")"
     )
     for number in (_DECIMAL_COMMA, _LIST_COMMA):
-        found = re.match(rf"({number}){_OF_TEN}{_BETWEEN}({number}){_OF_TEN}{tail}", rest, re.I)
+        found = re.match(rf"({number}){_OF_TEN}{_UNIT}{_BETWEEN}({number}){_OF_TEN}{_UNIT}{tail}", rest, re.I)
         if found and not ("," in found.group(1) and found.group(2) == ","):
             return found.group(1), found.group(3)
     return None
