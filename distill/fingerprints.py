@@ -16,4 +16,6 @@ def referee_name(settings: ExperimentSettings, author: str) -> str:
     """author: the endpoint's model and address; a referee by likelihood has none."""
     if settings.referee.mode == "likelihood":
         return f"likelihood:{settings.referee.weights}"
-    return f"pairwise:{author}#{referee_fingerprint(settings.referee)}"
+    if settings.referee.mode == "imported":
+        return f"imported:{settings.referee.weights}"
+    return f"{settings.referee.mode}:{author}#{referee_fingerprint(settings.referee)}"

@@ -140,12 +140,14 @@ class TrainingSettings:
 class RefereeSettings:
     mode: str = setting(
         "pairwise",
-        "pairwise: the referee model reads both responses in both orders. likelihood: mean token log-likelihood under a local open-weights teacher.",
-        choices=("pairwise", "likelihood"),
+        "pairwise: the referee model reads both responses in both orders. reference: it scores the student's response "
+        "beside the reference. likelihood: mean token log-likelihood under a local open-weights teacher.",
+        choices=("pairwise", "reference", "likelihood", "imported"),
     )
     weights: str = setting(
         "bundled",
-        "Likelihood mode only: the open-weights model that scores; a Hugging Face id, a folder, a .gguf file, or 'bundled'.",
+        "Likelihood mode only: the open-weights model that scores; a Hugging Face id, a folder, a .gguf file, or 'bundled'. "
+        "Of imported judgements: who judged.",
     )
     temperature: float = setting(0.2, "Randomness of the referee. The paper uses 0.2.", low=0, high=2)
     max_tokens: int = setting(512, "Longest review, in tokens.", low=16, high=131072)

@@ -61,7 +61,7 @@ class ExperimentForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields.update(settings_fields.form_fields())
-        self._choose("endpoint", Endpoint.objects.order_by("name"))
+        self._choose("endpoint", Endpoint.objects.exclude(base_url__startswith="imported:").order_by("name"))
         self._choose("pool", Pool.objects.filter(kind=PoolKind.SEED, rows__gt=0).order_by("name"))
         self._choose("heldout_pool", Pool.objects.filter(kind=PoolKind.HELDOUT, rows__gt=0).order_by("name"))
 

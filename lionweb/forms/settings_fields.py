@@ -9,6 +9,7 @@ from django import forms
 from distill.errors import SettingsError
 from distill.settings import ExperimentSettings
 
+IMPORTED = "imported"  # nobody chooses it: the import of judged pairs sets it
 SEPARATOR = "__"  # training.epochs is the form field training__epochs
 
 
@@ -90,7 +91,8 @@ def _form_field(one: Field[Any], kind: type) -> forms.Field:
     # Ranges are left to the settings themselves: they know the words for what is wrong.
     shared: dict[str, Any] = {"label": label(one.name), "help_text": one.metadata["help"]}
     if one.metadata["choices"]:
-        return forms.ChoiceField(choices=[(value, value) for value in one.metadata["choices"]], **shared)
+        offered = [value for value in one.metadata["choices"] if (one.name, value) != ("mode", IMPORTED)]
+        return forms.ChoiceField(choices=[(value, value) for value in offered], **shared)
     if kind is bool:
         return forms.BooleanField(required=False, **shared)
     if kind in (int, float):

@@ -1,5 +1,8 @@
 from django.db import models
 
+IMPORTED = "imported"
+"""Begins the address of an endpoint that only names who answered in imported files: there is nothing to call."""
+
 
 class EndpointSource(models.TextChoices):
     BUNDLED = "bundled", "Bundled teacher"
@@ -20,7 +23,9 @@ class Endpoint(models.Model):
     tokens_per_minute = models.PositiveIntegerField(default=0)
     input_usd_per_million = models.FloatField(default=0)
     output_usd_per_million = models.FloatField(default=0)
-    batch_input_usd_per_million = models.FloatField(null=True)  # null: the endpoint has no batches, or no price for them
+    batch_input_usd_per_million = models.FloatField(
+        null=True
+    )  # null: the endpoint has no batches, or no price for them
     batch_output_usd_per_million = models.FloatField(null=True)
     supports_json_schema = models.BooleanField(null=True)
     supports_logprobs = models.BooleanField(null=True)
@@ -37,6 +42,10 @@ class Endpoint(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_imported(self) -> bool:
+        return self.base_url.startswith(f"{IMPORTED}:")
 
     @property
     def author(self) -> str:
