@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from distill.referee import referee_fingerprint
+from distill.reference_referee import reference_fingerprint
 from distill.settings import ExperimentSettings
 
 
@@ -18,4 +19,5 @@ def referee_name(settings: ExperimentSettings, author: str) -> str:
         return f"likelihood:{settings.referee.weights}"
     if settings.referee.mode == "imported":
         return f"imported:{settings.referee.weights}"
-    return f"{settings.referee.mode}:{author}#{referee_fingerprint(settings.referee)}"
+    fingerprint = reference_fingerprint if settings.referee.mode == "reference" else referee_fingerprint
+    return f"{settings.referee.mode}:{author}#{fingerprint(settings.referee)}"

@@ -136,6 +136,9 @@ class TrainingSettings:
         check(self, "training")
 
 
+MAX_RUBRIC = 10_000
+
+
 @dataclass(frozen=True)
 class RefereeSettings:
     mode: str = setting(
@@ -159,8 +162,16 @@ class RefereeSettings:
         "auto", "Ask for scores as JSON by schema where the endpoint supports it.", choices=("auto", "on", "off")
     )
 
+    rubric: str = setting(
+        "",
+        "What the referee is told to weigh, in whole sentences. Empty: whether the answer does what was asked, is true, is "
+        "relevant and has fitting detail. Not used by likelihood.",
+    )
+
     def __post_init__(self) -> None:
         check(self, "referee")
+        if len(self.rubric) > MAX_RUBRIC or "\x00" in self.rubric:
+            raise SettingsError("referee.rubric", f"must be text of at most {MAX_RUBRIC:,} characters.")
 
     @property
     def sampling(self) -> Sampling:

@@ -16,7 +16,7 @@ from distill.loop.journal import Journal
 from distill.loop.progress import Count, Paused
 from distill.loop.run import Run
 from distill.records import CallOutcome, ChatRequest, Finish, Instruction, Pair, Review
-from distill.referee import ORDERS, parse_review, review_request
+from distill.referee_modes import CALL_MODES
 
 _FEATURES = "endpoint.json"
 
@@ -93,32 +93,34 @@ def review(run: Run, iteration: int) -> None:
         for instruction in one.instructions
         if (pair := pair_of(run, one.checkpoint, instruction)) is not None
     }
-    work = _by_likelihood if run.settings.referee.mode == "likelihood" else _pairwise
+    work = _by_likelihood if run.settings.referee.mode == "likelihood" else _by_calls
     work(run, list(pairs.values()), reviews_of(run))
 
 
-def _pairwise(run: Run, pairs: Sequence[Pair], reviews: Reviews) -> None:
+def _by_calls(run: Run, pairs: Sequence[Pair], reviews: Reviews) -> None:
     by_key = {pair.key: pair for pair in pairs}
 
     def open_requests() -> Iterator[ChatRequest]:
-        for order in ORDERS:
+        for order in mode.orders:
             for pair in pairs:
                 asked = [one for one in reviews.of(pair) if one.order == order]
                 if len(asked) <= settings.reask and all(one.score_teacher is None for one in asked):
                     key = f"{order}:{pair.key}"
-                    yield review_request(key, pair, order, settings, structured=structured, attempt=len(asked))
+                    yield mode.request(key, pair, order, settings, structured, len(asked))
 
     def keep(outcome: CallOutcome) -> None:
         if (done := outcome.completion) is not None:
             order, _, pair_key = outcome.key.partition(":")
             cut = done.finish in (Finish.LENGTH, Finish.TRUNCATED)
-            reviews.keep(by_key[pair_key], parse_review(pair_key, order, done.text, cut=cut))
+            pair = by_key[pair_key]
+            reviews.keep(pair, mode.read(pair_key, order, done.text, cut, pair.teacher_response))
 
     settings = run.settings.referee
+    mode = CALL_MODES[settings.mode]
     structured = settings.structured_output == "on"
     if settings.structured_output == "auto" and any(open_requests()):
         structured = _supports_json_schema(run)
-    run.calls.settle("reviews", len(pairs) * len(ORDERS), open_requests, keep)
+    run.calls.settle("reviews", len(pairs) * len(mode.orders), open_requests, keep)
 
 
 def _supports_json_schema(run: Run) -> bool:
