@@ -100,7 +100,7 @@ def _form_field(one: Field[Any], kind: type) -> forms.Field:
         bounds = {name: bound for name, bound in (("min", low), ("max", high)) if bound is not None}
         number = forms.NumberInput(attrs=bounds | {"step": 1 if kind is int else "any"})
         return (forms.IntegerField if kind is int else forms.FloatField)(widget=number, **shared)
-    if one.name == "system_prompt":
+    if one.name in ("system_prompt", "rubric"):
         return forms.CharField(required=False, strip=False, widget=forms.Textarea(attrs={"rows": 3}), **shared)
     return forms.CharField(**shared)
 
