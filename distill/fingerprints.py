@@ -5,6 +5,13 @@ from __future__ import annotations
 from distill.referee import referee_fingerprint
 from distill.reference_referee import reference_fingerprint
 from distill.settings import ExperimentSettings
+from distill.single_referee import single_fingerprint
+
+_FINGERPRINTS = {
+    "pairwise": referee_fingerprint,
+    "reference": reference_fingerprint,
+    "single": single_fingerprint,
+}
 
 
 def student_fingerprint(settings: ExperimentSettings) -> str:
@@ -19,5 +26,4 @@ def referee_name(settings: ExperimentSettings, author: str) -> str:
         return f"likelihood:{settings.referee.weights}"
     if settings.referee.mode == "imported":
         return f"imported:{settings.referee.weights}"
-    fingerprint = reference_fingerprint if settings.referee.mode == "reference" else referee_fingerprint
-    return f"{settings.referee.mode}:{author}#{fingerprint(settings.referee)}"
+    return f"{settings.referee.mode}:{author}#{_FINGERPRINTS[settings.referee.mode](settings.referee)}"

@@ -115,7 +115,7 @@ def _stated(fields: Fields, order: str) -> tuple[float, float] | None:
     given = fields.get("score")
     if not isinstance(given, list) or len(given) != 2:
         return None
-    if not all(isinstance(one, int | float) and not isinstance(one, bool) and -1 <= one <= 10 for one in given):
+    if not all(isinstance(one, int | float) and not isinstance(one, bool) and 1 <= one <= 10 for one in given):
         return None
     first, second = float(given[0]), float(given[1])
     return (first, second) if order == ORDERS[0] else (second, first)

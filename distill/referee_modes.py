@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from distill import reference_referee
+from distill import reference_referee, single_referee
 from distill.records import ChatRequest, Pair, Review
 from distill.referee import ORDERS, parse_review, review_request
 from distill.settings import RefereeSettings
@@ -40,7 +40,18 @@ def _read_beside_reference(key: str, order: str, raw: str, cut: bool, teacher: s
     return reference_referee.parse_reference_review(key, raw, teacher, cut=cut)
 
 
+def _ask_alone(
+    key: str, pair: Pair, order: str, settings: RefereeSettings, structured: bool, attempt: int
+) -> ChatRequest:
+    return single_referee.single_request(key, pair, settings, structured=structured, attempt=attempt)
+
+
+def _read_alone(key: str, order: str, raw: str, cut: bool, teacher: str) -> Review:
+    return single_referee.parse_single_review(key, raw, cut=cut)
+
+
 CALL_MODES = {
     "pairwise": CallMode(ORDERS, _ask_pair, _read_pair),
     "reference": CallMode((reference_referee.ORDER,), _ask_beside_reference, _read_beside_reference),
+    "single": CallMode((single_referee.ALONE,), _ask_alone, _read_alone),
 }

@@ -30,7 +30,7 @@ _MARKER = re.compile(
     r"\[((?:The (?:Start|End) of (?:the Reference|the Assistant's Answer)|(?:End of )?Request))\]", re.I
 )
 _SCORE_LINE = re.compile(r"^\W*(?:Score of the Assistant\W*)?[\d.,]{1,5}(?:/10)?\W*$", re.I | re.M)
-_NO_ANSWER = "(The assistant gave no text.)"
+NO_ANSWER = "(The assistant gave no text.)"
 _NO_REFERENCE = "(There is no reference for this request: judge the answer by itself.)"
 _SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -57,7 +57,7 @@ def reference_request(
         "reference",
         question=_quoted(pair.instruction.prompt),
         reference=_quoted(pair.teacher_response) or _NO_REFERENCE,
-        answer=_quoted(pair.student_response) or _NO_ANSWER,
+        answer=_quoted(pair.student_response) or NO_ANSWER,
         rubric=rubric_text(settings.rubric),
         format=layout,
     )
@@ -72,7 +72,7 @@ def parse_reference_review(key: str, raw: str, reference: str, *, cut: bool = Fa
     """Read a reply to `reference_request`; `reference` is the text that the student was measured by."""
     student = parse_score(raw, cut=cut)
     teacher = REFERENCE_SCORE if reference.strip() else EMPTY_REFERENCE_SCORE
-    return Review(key, ORDER, raw, None if student is None else teacher, student, _explanation(raw))
+    return Review(key, ORDER, raw, None if student is None else teacher, student, explanation(raw))
 
 
 def reference_fingerprint(settings: RefereeSettings) -> str:
@@ -80,7 +80,7 @@ def reference_fingerprint(settings: RefereeSettings) -> str:
     return settings.sampling.fingerprint(ORDER, settings.structured_output, version, *own_rubric(settings))
 
 
-def _explanation(raw: str) -> str:
+def explanation(raw: str) -> str:
     return _SCORE_LINE.sub("", parse_explanation(raw)).strip()
 
 

@@ -144,8 +144,8 @@ class RefereeSettings:
     mode: str = setting(
         "pairwise",
         "pairwise: the referee model reads both responses in both orders. reference: it scores the student's response "
-        "beside the reference. likelihood: mean token log-likelihood under a local open-weights teacher.",
-        choices=("pairwise", "reference", "likelihood", "imported"),
+        "beside the reference. single: it scores each response by itself. likelihood: mean token log-likelihood under a local open-weights teacher.",
+        choices=("pairwise", "reference", "single", "likelihood", "imported"),
     )
     weights: str = setting(
         "bundled",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from distill.settings import ExperimentSettings
 from lionweb.models import Endpoint
 
-CALLS_A_PAIR = {"pairwise": 2, "reference": 1, "likelihood": 0, "imported": 0}
+CALLS_A_PAIR = {"pairwise": 2, "reference": 1, "single": 2, "likelihood": 0, "imported": 0}
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,8 @@ def _check_features(endpoint: Endpoint, settings: ExperimentSettings) -> None:
     """Known only after a check; without one the first review tells."""
     if endpoint.is_imported:
         raise Refused(f"{endpoint.name} cannot be called.", "Choose an endpoint that answers.")
-    needs_schema = settings.referee.mode in ("pairwise", "reference") and settings.referee.structured_output == "on"
+    needs_schema = (
+        settings.referee.mode in ("pairwise", "reference", "single") and settings.referee.structured_output == "on"
+    )
     if needs_schema and endpoint.supports_json_schema is False:
         raise SettingsError("referee.structured_output", f"is on, but {endpoint.name} has none. Choose auto or off.")

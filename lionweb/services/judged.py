@@ -83,6 +83,7 @@ def import_judged(*, files: Sequence[JudgedFile], wanted: Wanted, max_instructio
         one_import_at_a_time(cursor)
     rows = JudgedRows(iteration, problems.note)
     rows.add(line, first)
+    problems.remark(line, first)
     digest = _Digest(first)
     for line, pair in pairs:
         if not problems.count:  # nothing is kept otherwise; the rest is read for further problems

@@ -15,12 +15,15 @@ from lionweb.stages.likelihood_reviews import LikelihoodReviews
 from lionweb.stages.pairs import compared, teacher_responses
 from lionweb.stages.review_queue import queue_up, topics_queued
 from lionweb.stages.reviews import PairwiseReviews
+from lionweb.stages.single_reviews import SingleReviews
 
 BATCH = 2000
 
 
 def review_part(stage: Stage) -> PairwiseReviews | LikelihoodReviews | ImportedReviews:
     mode = stage.iteration.experiment.settings.referee.mode
+    if mode == "single":
+        return SingleReviews(stage)
     if mode == "imported":
         return ImportedReviews(stage)
     return LikelihoodReviews(stage) if mode == "likelihood" else PairwiseReviews(stage)

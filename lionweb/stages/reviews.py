@@ -1,4 +1,4 @@
-"""Reviews by the referee model: of the pair in both orders (pairwise), or of the student beside the reference."""
+"""Reviews by the referee model: of the pair in both orders (pairwise), or of the student beside the reference (reference)."""
 
 import hashlib
 from collections import defaultdict
@@ -38,12 +38,19 @@ class PairwiseReviews:
         )
 
     def total_rows(self) -> int:
-        return student_responses(self.stage.iteration).count() * len(self.mode.orders)
+        return self._responses().count() * len(self.mode.orders)
+
+    def _responses(self) -> QuerySet[Response]:
+        return student_responses(self.stage.iteration)
+
+    def _beside(self) -> Subquery:
+        """The response that each is reviewed beside."""
+        teacher = teacher_responses(self.stage.iteration).filter(instruction=OuterRef("instruction"))
+        return Subquery(teacher.values("pk")[:1])
 
     def _todo(self, order: str) -> QuerySet[Response]:
         """Student responses whose review in this order has no scores yet, and may be asked (again)."""
-        teacher = teacher_responses(self.stage.iteration).filter(instruction=OuterRef("instruction")).values("pk")[:1]
-        rows = student_responses(self.stage.iteration).annotate(teacher_id=Subquery(teacher))
+        rows = self._responses().annotate(teacher_id=self._beside())
         same_pair = self._reviews(order).filter(student_response=OuterRef("pk"))
         asked = same_pair.order_by().values("student_response").annotate(n=Count("pk")).values("n")
         failed = ItemFailure.objects.filter(stage=self.stage, attempts__gte=TRIES, key=self._key(order))
@@ -140,7 +147,7 @@ class PairwiseReviews:
     def _students(self, instructions: list[int]) -> dict[tuple[int, str], list[Response]]:
         """The compared student responses by instruction and digest of their words."""
         found: dict[tuple[int, str], list[Response]] = defaultdict(list)
-        rows = student_responses(self.stage.iteration).filter(instruction__in=instructions)
+        rows = self._responses().filter(instruction__in=instructions)
         for row in rows.annotate(digest=MD5("text")):
             found[row.instruction_id, row.digest].append(row)
         return found

@@ -24,7 +24,7 @@ def words_of(text, count=12):
 
 def purpose_of(body):
     prompt = body["messages"][-1]["content"]
-    if "Assistant 2" in prompt or "[The Start of the Reference]" in prompt:
+    if "Assistant 2" in prompt or "[The Start of the Assistant's Answer]" in prompt:
         return "review"
     return "generate" if re.search(r"variation \d", prompt, re.I) else "answer"  # as all generator prompts say
 

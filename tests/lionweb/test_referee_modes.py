@@ -94,6 +94,48 @@ class TestReference:
         assert pairwise.all.reviews == 2 * reference.all.reviews > 0
 
 
+class TestSingle:
+    def test_each_response_is_scored_once_and_pairs_are_put_together(self, alice):
+        engine = FakeEngine()
+
+        run(alice, engine, mode="single")
+
+        asked = [r for r in engine.requests if r.purpose == Purpose.REVIEW]
+        prompts = {r.messages[-1]["content"] for r in asked}
+        assert len(asked) == len(prompts) == Review.objects.filter(cost_usd__gt=0).count()
+        pairs = Review.objects.filter(order="single")
+        assert pairs.count() == 28
+        for pair in pairs:
+            alone = Review.objects.filter(order="alone", score_student__isnull=False)
+            assert pair.score_teacher == alone.get(student_response=pair.teacher_response_id).score_student
+            assert pair.score_student == alone.get(student_response=pair.student_response_id).score_student
+        assert not Classification.objects.filter(referee_verdict="unscored").exists()
+
+    def test_the_teachers_responses_are_not_paid_again_for_another_student(self, alice):
+        run(alice, FakeEngine(), mode="single")
+        pool, engine = Experiment.objects.get().pool, FakeEngine()
+        scored = set(Review.objects.filter(order="alone").values_list("student_response__text", flat=True))
+        again = make.make_experiment(alice, name="Again", settings=with_referee(mode="single"), pool=pool)
+        controls.launch(experiment=again, actor=alice)
+        begin(experiment=again)
+        drive(again, engine=engine)
+
+        asked = [r.messages[-1]["content"] for r in engine.requests if r.purpose == Purpose.REVIEW]
+        assert not [prompt for prompt in asked if any(f"\n{text}\n" in prompt for text in scored)]
+        assert Classification.objects.filter(iteration__experiment=again, gap__isnull=False).count() == 28
+
+    def test_a_response_without_a_score_leaves_its_pairs_unscored(self, alice):
+        def mumble(request):
+            is_teacher = "About" in request.messages[-1]["content"].split("[The Start of the Assistant's Answer]")[-1]
+            silent = request.purpose == Purpose.REVIEW and is_teacher
+            return outcome_of(request, "Nice." if silent else reply_to(request))
+
+        run(alice, FakeEngine(mumble), mode="single", reask=1)
+
+        assert Classification.objects.filter(referee_verdict="unscored").count() == 28
+        assert Review.objects.filter(order="alone", score_student=None, attempt=1).count() >= 22
+
+
 class TestRubric:
     def test_it_stands_in_every_prompt_and_in_the_name_of_the_reviews(self, alice):
         engine = FakeEngine()
