@@ -29,10 +29,15 @@ class Judgement:
 UNSCORED = Judgement(None, None, None, Verdict.UNSCORED, False)
 
 
+def orders_needed(mode: str) -> int:
+    """How many orders a referee of this mode is asked in."""
+    return 2 if mode == "pairwise" else 1
+
+
 def judge(reviews: Sequence[Review], tau: float, *, orders_needed: int) -> Judgement:
     """Judge one pair by its reviews, oldest first; of several usable ones for an order the last counts.
 
-    orders_needed: 2 for the pairwise mode, 1 for likelihood. Every order that was asked must have a usable review.
+    orders_needed: see the function of that name. Every order that was asked must have a usable review.
     """
     usable = {r.order: (r.score_teacher, r.score_student) for r in reviews if _has_scores(r)}
     if len(usable) < orders_needed or usable.keys() != {r.order for r in reviews}:

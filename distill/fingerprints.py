@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from distill.referee import referee_fingerprint
+from distill.reference_referee import reference_fingerprint
 from distill.settings import ExperimentSettings
+from distill.single_referee import single_fingerprint
+
+_FINGERPRINTS = {
+    "pairwise": referee_fingerprint,
+    "reference": reference_fingerprint,
+    "single": single_fingerprint,
+}
 
 
 def student_fingerprint(settings: ExperimentSettings) -> str:
@@ -16,4 +24,6 @@ def referee_name(settings: ExperimentSettings, author: str) -> str:
     """author: the endpoint's model and address; a referee by likelihood has none."""
     if settings.referee.mode == "likelihood":
         return f"likelihood:{settings.referee.weights}"
-    return f"pairwise:{author}#{referee_fingerprint(settings.referee)}"
+    if settings.referee.mode == "imported":
+        return f"imported:{settings.referee.weights}"
+    return f"{settings.referee.mode}:{author}#{_FINGERPRINTS[settings.referee.mode](settings.referee)}"

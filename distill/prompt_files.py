@@ -29,4 +29,8 @@ def fill(name: str, **values: str) -> str:
 
 def version(*names: str) -> str:
     """8 hex digits that change whenever the wording of one of the templates does."""
-    return hashlib.sha256("\x1f".join(text(name) for name in names).encode()).hexdigest()[:8]
+    return version_of(*map(text, names))
+
+
+def version_of(*texts: str) -> str:
+    return hashlib.sha256("\x1f".join(texts).encode()).hexdigest()[:8]

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from distill import prompt_files
 from distill.records import ChatRequest, Pair, Purpose, Review
 from distill.referee_parser import parse_explanation, parse_scores
+from distill.rubric import own_rubric, rubric_text, with_built_in
 from distill.settings import RefereeSettings
 
 _T = TypeVar("_T")
@@ -56,6 +57,7 @@ def review_request(
         question=_quoted(pair.instruction.prompt),
         answer_1=_quoted(first) or _NO_ANSWER,
         answer_2=_quoted(second) or _NO_ANSWER,
+        rubric=rubric_text(settings.rubric),
         format=layout,
     )
     messages = (
@@ -74,7 +76,9 @@ def parse_review(key: str, order: str, raw: str, *, cut: bool = False) -> Review
 
 def referee_fingerprint(settings: RefereeSettings) -> str:
     """Equal for two reviews exactly if they were asked for in the same words and drawn in the same way."""
-    return settings.sampling.fingerprint("pairwise", settings.structured_output, prompt_files.version(*_TEMPLATES))
+    texts = [with_built_in(name) if name == "referee" else prompt_files.text(name) for name in _TEMPLATES]
+    version = prompt_files.version_of(*texts)
+    return settings.sampling.fingerprint("pairwise", settings.structured_output, version, *own_rubric(settings))
 
 
 def _in_order(order: str, teacher: _T, student: _T) -> tuple[_T, _T]:

@@ -15,32 +15,34 @@ from typing import Any
 
 Scores = tuple[float, float]
 
-_NUMBER = r"[-+−]?\d+(?:[.,]\d+)?"
-_OF_TEN = r"(?:\s*(?:/|out of|von|sur|de|из|/\s*满分)\s*10(?![.,]?\d))?"
-_END = r"(?=\s*(?:$|[\n,;|)\]}<>(、。，；و]|\.(?!\d)|and\b|und\b|et\b|y\b|e\b|и\b|和|while\b|but\b|points?\b|分|点|점|balls?\b|Punkte\b|puntos\b))"
+NUMBER = r"[-+−]?\d+(?:[.,]\d+)?"
+OF_TEN = r"(?:\s*(?:/|out of|von|sur|de|из|/\s*满分)\s*10(?![.,]?\d))?"
+END = r"(?=\s*(?:$|[\n,;|)\]}<>(、。，；و]|\.(?!\d)|and\b|und\b|et\b|y\b|e\b|и\b|和|while\b|but\b|points?\b|分|点|점|балл\w*|Punkte\b|puntos\b))"
+UNIT = r"(?:\s*(?:points?\b|分|点|점|балл\w*|Punkte\b|puntos\b))?"
 _WHO = (
     r"assist\w*|asist\w*|助手|助理|アシスタント|어시스턴트|помощник\w*|ассистент\w*|المساعد|مساعد|सहायक|trợ lý|"
     r"model\w*|model[lo]\w*|模型|モデル|answers?|responses?|repl(?:y|ies)|回答|respuesta|réponse|antwort|ответ\w*|AI|bot"
 )
+_AND_THE_OTHER = rf"(?:{END}|(?=\s*/\s*(?:{_WHO})))"
 _INDEX = r"(?:[12](?!\d|[.,]\d)|[AB]\b|one\b|two\b|[一二])"
-_BIND = r"(?:is|gets?|got|receives?|received|scores?|scored|earns?|deserves?|rated|at|of|得|为|は|:|=|\||>|\(|[-–—→]+)"
+BIND = r"(?:is|gets?|got|receives?|received|scores?|scored|earns?|deserves?|rated|at|of|得|为|は|:|=|\||>|\(|[-–—→]+)"
 _LABELLED = re.compile(
-    rf"(?:{_WHO})[\s_#'\"(№-]{{0,4}}(?P<index>{_INDEX})[^\d\n]{{0,40}}?{_BIND}\s*[\"'(<]?\s*(?P<number>{_NUMBER}){_OF_TEN}{_END}",
+    rf"(?:{_WHO})[\s_#'\"(№-]{{0,4}}(?P<index>{_INDEX})[^\d\n]{{0,40}}?{BIND}\s*[\"'(<]?\s*(?P<number>{NUMBER}){OF_TEN}{_AND_THE_OTHER}",
     re.I,
 )
 _ORDINAL = re.compile(
-    rf"\b(?P<index>first|second)\s+(?:{_WHO})[^\d\n]{{0,40}}?{_BIND}\s*(?P<number>{_NUMBER}){_OF_TEN}{_END}", re.I
+    rf"\b(?P<index>first|second)\s+(?:{_WHO})[^\d\n]{{0,40}}?{BIND}\s*(?P<number>{NUMBER}){OF_TEN}{END}", re.I
 )
 _NUMBER_FIRST = re.compile(
-    rf"(?<![\d.,/])(?P<number>{_NUMBER}){_OF_TEN}\s*(?:points?\s*)?(?:\(|for|to)\s*(?:the\s+)?(?:{_WHO})\s*#?(?P<index>{_INDEX})",
+    rf"(?<![\d.,/])(?P<number>{NUMBER}){OF_TEN}\s*(?:points?\s*)?(?:\(|for|to)\s*(?:the\s+)?(?:{_WHO})\s*#?(?P<index>{_INDEX})",
     re.I,
 )
 _BARE_LABEL = re.compile(
-    rf"^\s*\(?(?P<index>[12AB])\s*[.):=\-]+\s*(?P<number>{_NUMBER}){_OF_TEN}\s*[.;,]?\s*$", re.M | re.I
+    rf"^\s*\(?(?P<index>[12AB])\s*[.):=\-]+\s*(?P<number>{NUMBER}){OF_TEN}\s*[.;,]?\s*$", re.M | re.I
 )
 _NOT_AN_ASSISTANT = re.compile(r"(?:criteri|step|question|point|example|section|aspect)\w*\W*$", re.I)
-_SCORE_WORD = re.compile(
-    r"scor|rating|grade|评分|得分|分数|スコア|評価|점수|평가|оцен|балл|puntu|punt|note|bewert|voto|nota|calific|تقييم|درجة|अंक|điểm|tuple|result",
+SCORE_WORD = re.compile(
+    r"scor|rating|grade|wertung|评分|得分|分数|スコア|評価|점수|평가|оцен|балл|puntu|punt|note|bewert|voto|nota|calific|تقييم|درجة|अंक|điểm|tuple|result",
     re.I,
 )
 _ENDS_IN_LABEL = re.compile(rf"(?:{_WHO})[\s_#'\"(№-]{{0,4}}$", re.I)
@@ -55,7 +57,7 @@ def parse_scores(raw: str, *, cut: bool = False) -> Scores | None:
 
     cut: the reply ended at the token limit; a number at its very end may lack digits and is not read.
     """
-    text = _plain(raw)
+    text = plain(raw)
     if cut:
         text = re.sub(r"[\d.,]+$", "", text.rstrip())
     lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -71,13 +73,13 @@ def parse_scores(raw: str, *, cut: bool = False) -> Scores | None:
     found = next((pair for way in ways if (pair := way()) is not None), None)
     if found is None:
         return None
-    first, second = _score(found[0]), _score(found[1])
+    first, second = score(found[0]), score(found[1])
     return None if first is None or second is None else (first, second)
 
 
 def parse_explanation(raw: str) -> str:
     """The reply without its score lines, or the explanation field of a JSON reply."""
-    for value in _json_values(_without_thoughts(raw)):
+    for value in json_values(_without_thoughts(raw)):
         if isinstance(value, dict):
             texts = [v for k, v in value.items() if isinstance(v, str) and re.search(r"expl|reason|eviden|comment", k)]
             if texts:
@@ -86,11 +88,12 @@ def parse_explanation(raw: str) -> str:
     return re.sub(r"^\W*evaluation evidence\W*", "", "\n".join(kept).strip(), flags=re.I).strip()
 
 
-def _plain(raw: str) -> str:
+def plain(raw: str) -> str:
     """Without hidden thoughts, emphasis and non-ASCII digits."""
     text = unicodedata.normalize("NFKC", _without_thoughts(raw))
     text = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text)
-    return re.sub(r"[*`#\u200b-\u200f\u2060\ufeff]|\\(?:text(?:bf)?|boxed)\b", "", text).replace("٫", ".")
+    text = re.sub(r"[*`#\u200b-\u200f\u2060\ufeff]|__+|\\(?:text(?:bf)?|boxed)\b", "", text).replace("٫", ".")
+    return re.sub(r"\[\[\s*([^\[\]\n]{1,20})\]\]|</?scores?>", r" \1 ", text, flags=re.I)
 
 
 def _without_thoughts(raw: str) -> str:
@@ -98,7 +101,7 @@ def _without_thoughts(raw: str) -> str:
     return re.sub(r"<think(?:ing)?>.*", "", text, flags=re.S | re.I)
 
 
-def _score(number: str) -> float | None:
+def score(number: str) -> float | None:
     value = float(number.replace(",", ".").replace("−", "-"))
     return value if 1 <= value <= 10 else None
 
@@ -110,28 +113,28 @@ def _pair(line: str, *, prose_may_follow: bool = False) -> tuple[str, str] | Non
     words = head.group() if head else ""
     if words.rstrip().endswith(("-", "−", "+")) or _ENDS_IN_LABEL.search(words):
         return None
-    if re.search(r"\w", words) and not _SCORE_WORD.search(words):
+    if re.search(r"\w", words) and not SCORE_WORD.search(words):
         return None
     rest = line[len(words) :]
     tail = r"(?=\W*$" + (
         r"|\s*[.:;(–—-]\s*[^\W\d]|(?-i:\s+[^\W\da-z]))" if prose_may_follow and not words.strip() else ")"
     )
     for number in (_DECIMAL_COMMA, _LIST_COMMA):
-        found = re.match(rf"({number}){_OF_TEN}{_BETWEEN}({number}){_OF_TEN}{tail}", rest, re.I)
+        found = re.match(rf"({number}){OF_TEN}{UNIT}{_BETWEEN}({number}){OF_TEN}{UNIT}{tail}", rest, re.I)
         if found and not ("," in found.group(1) and found.group(2) == ","):
             return found.group(1), found.group(3)
     return None
 
 
 def _from_json(text: str) -> tuple[str, str] | None:
-    for value in _json_values(text):
+    for value in json_values(text):
         found = _pair_in(value)
         if found:
             return found
     return None
 
 
-def _json_values(text: str) -> list[Any]:
+def json_values(text: str) -> list[Any]:
     """Every JSON object or array that stands in the text, outermost ones only."""
     decoder, found, at = json.JSONDecoder(), [], 0
     while (start := re.compile(r"[{\[]").search(text, at)) is not None:
@@ -145,14 +148,14 @@ def _json_values(text: str) -> list[Any]:
 
 def _pair_in(value: Any) -> tuple[str, str] | None:
     if isinstance(value, list):
-        numbers = [_as_number(item) for item in value]
+        numbers = [as_number(item) for item in value]
         return (numbers[0], numbers[1]) if len(numbers) == 2 and numbers[0] and numbers[1] else None
     if not isinstance(value, dict):
         return None
     by_index: dict[str, str] = {}
     for key, item in value.items():
         index = re.search(r"((?<!\d)[12](?!\d)|(?<![a-z])[ab](?![a-z]))", key.lower())
-        number = _as_number(item)
+        number = as_number(item)
         if index and number:
             by_index["2" if index.group(1) in _SECOND else "1"] = number
     if len(by_index) == 2:
@@ -160,12 +163,12 @@ def _pair_in(value: Any) -> tuple[str, str] | None:
     return next((found for item in value.values() if (found := _pair_in(item))), None)
 
 
-def _as_number(item: Any) -> str | None:
+def as_number(item: Any) -> str | None:
     if isinstance(item, dict):
-        item = next((v for k, v in item.items() if _SCORE_WORD.search(k)), None)
+        item = next((v for k, v in item.items() if SCORE_WORD.search(k)), None)
     if isinstance(item, bool) or not isinstance(item, (int, float, str)):
         return None
-    found = re.fullmatch(rf"({_NUMBER}){_OF_TEN}", str(item).strip())
+    found = re.fullmatch(rf"({NUMBER}){OF_TEN}", str(item).strip())
     return found.group(1) if found else None
 
 
@@ -191,7 +194,7 @@ def _lone_pair(lines: list[str]) -> tuple[str, str] | None:
 
 def _two_lines(lines: list[str]) -> tuple[str, str] | None:
     """One number each on the first two or the last two lines, and on no other line."""
-    found = [re.fullmatch(rf"\W*?({_NUMBER}){_OF_TEN}\W*", line) for line in lines]
+    found = [re.fullmatch(rf"\W*?({NUMBER}){OF_TEN}\W*", line) for line in lines]
     at = [i for i, match in enumerate(found) if match]
     if len(at) != 2 or at not in ([0, 1], [len(lines) - 2, len(lines) - 1]):
         return None
@@ -200,7 +203,7 @@ def _two_lines(lines: list[str]) -> tuple[str, str] | None:
 
 
 def _is_score_line(line: str) -> bool:
-    plain = _plain(line).strip()
-    if not re.search(r"\d", plain) or len(plain) > 100:
+    bare = plain(line).strip()
+    if not re.search(r"\d", bare) or len(bare) > 100:
         return False
-    return _pair(plain) is not None or bool(_LABELLED.search(plain) and _SCORE_WORD.search(plain))
+    return _pair(bare) is not None or bool(_LABELLED.search(bare) and SCORE_WORD.search(bare))

@@ -136,16 +136,21 @@ class TrainingSettings:
         check(self, "training")
 
 
+MAX_RUBRIC = 10_000
+
+
 @dataclass(frozen=True)
 class RefereeSettings:
     mode: str = setting(
         "pairwise",
-        "pairwise: the referee model reads both responses in both orders. likelihood: mean token log-likelihood under a local open-weights teacher.",
-        choices=("pairwise", "likelihood"),
+        "pairwise: the referee model reads both responses in both orders. reference: it scores the student's response "
+        "beside the reference. single: it scores each response by itself. likelihood: mean token log-likelihood under a local open-weights teacher.",
+        choices=("pairwise", "reference", "single", "likelihood", "imported"),
     )
     weights: str = setting(
         "bundled",
-        "Likelihood mode only: the open-weights model that scores; a Hugging Face id, a folder, a .gguf file, or 'bundled'.",
+        "Likelihood mode only: the open-weights model that scores; a Hugging Face id, a folder, a .gguf file, or 'bundled'. "
+        "Of imported judgements: who judged.",
     )
     temperature: float = setting(0.2, "Randomness of the referee. The paper uses 0.2.", low=0, high=2)
     max_tokens: int = setting(512, "Longest review, in tokens.", low=16, high=131072)
@@ -157,8 +162,16 @@ class RefereeSettings:
         "auto", "Ask for scores as JSON by schema where the endpoint supports it.", choices=("auto", "on", "off")
     )
 
+    rubric: str = setting(
+        "",
+        "What the referee is told to weigh, in whole sentences. Empty: whether the answer does what was asked, is true, is "
+        "relevant and has fitting detail. Not used by likelihood.",
+    )
+
     def __post_init__(self) -> None:
         check(self, "referee")
+        if len(self.rubric) > MAX_RUBRIC or "\x00" in self.rubric:
+            raise SettingsError("referee.rubric", f"must be text of at most {MAX_RUBRIC:,} characters.")
 
     @property
     def sampling(self) -> Sampling:

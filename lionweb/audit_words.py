@@ -27,6 +27,7 @@ SENTENCES = {
     "evaluation_set.remove": "removed the evaluation set {name}",
     "experiment.cancel": "cancelled an experiment",
     "experiment.create": "made the experiment {name}",
+    "experiment.import_judged": "imported {rows} judgements as {name}",
     "experiment.launch": "launched iterations: {iterations}",
     "experiment.pause": "paused an experiment",
     "experiment.replay": "replayed iteration {iteration} of {replayed} as {name}",

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from distill.settings import ExperimentSettings
 from lionweb.models import Endpoint
 
+CALLS_A_PAIR = {"pairwise": 2, "reference": 1, "single": 2, "likelihood": 0, "imported": 0}
+
 
 @dataclass(frozen=True)
 class CallCounts:
@@ -56,7 +58,7 @@ def _round(settings: ExperimentSettings, train: int, cache: int, heldout: int, n
     compared = cache + (number - 1) * new + heldout * (2 if number == 1 else 1)
     return CallCounts(
         answers=max(train, cache) + heldout if number == 1 else new,
-        reviews=2 * compared if settings.referee.mode == "pairwise" else 0,
+        reviews=CALLS_A_PAIR[settings.referee.mode] * compared,
         generated=new,
     )
 

@@ -12,4 +12,5 @@ urlpatterns = [
     path("", include("lionweb.urls_review")),
     path("", include("lionweb.urls_approvals")),
     path("", include("lionweb.urls_threshold")),
+    path("", include("lionweb.urls_judged")),
 ]

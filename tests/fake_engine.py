@@ -48,6 +48,8 @@ def reply_to(request, *, scores=None):
     prompt = request.messages[-1]["content"]
     match request.purpose:
         case Purpose.REVIEW:
+            if "[The Start of the Assistant's Answer]" in prompt:
+                return f"Score of the Assistant: {1 + number_of(prompt, 10)}"
             first, second = scores or (1 + number_of(prompt, 10), 1 + number_of(prompt + "2", 10))
             return f"Score of the Assistant 1: {first}\nScore of the Assistant 2: {second}"
         case Purpose.GENERATE:

@@ -41,6 +41,8 @@ class Given:
 
     def settings(self) -> ExperimentSettings:
         settings = with_overrides(preset_settings(self.preset), self.changes)
+        if settings.referee.mode == "imported":
+            raise BadInput("The referee mode imported asks nobody.", "Choose pairwise, reference or likelihood.")
         return replace(
             settings,
             iterations=settings.iterations if self.iterations is None else self.iterations,

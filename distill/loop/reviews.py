@@ -16,7 +16,8 @@ from distill.loop.journal import Journal
 from distill.loop.progress import Count, Paused
 from distill.loop.run import Run
 from distill.records import CallOutcome, ChatRequest, Finish, Instruction, Pair, Review
-from distill.referee import ORDERS, parse_review, review_request
+from distill.referee_modes import CALL_MODES
+from distill.single_referee import put_together
 
 _FEATURES = "endpoint.json"
 
@@ -43,8 +44,16 @@ def pair_of(run: Run, checkpoint: Checkpoint, instruction: Instruction) -> Pair 
     if teacher is None or student is None:
         return None
     body = "\x1f".join((instruction.content_hash, teacher.text, student.text))
-    key = hashlib.sha256(body.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-    return Pair(key, instruction, teacher.text, student.text)
+    return Pair(_pair_key(body), instruction, teacher.text, student.text)
+
+
+def _pair_key(body: str) -> str:
+    return hashlib.sha256(body.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _alone(pair: Pair, text: str) -> Pair:
+    """A response with itself, as the mode `single` scores it."""
+    return Pair(_pair_key("\x1f".join((pair.instruction.content_hash, text))), pair.instruction, text, text)
 
 
 class Reviews:
@@ -93,32 +102,47 @@ def review(run: Run, iteration: int) -> None:
         for instruction in one.instructions
         if (pair := pair_of(run, one.checkpoint, instruction)) is not None
     }
-    work = _by_likelihood if run.settings.referee.mode == "likelihood" else _pairwise
-    work(run, list(pairs.values()), reviews_of(run))
+    works = {"likelihood": _by_likelihood, "single": _one_by_one}
+    works.get(run.settings.referee.mode, _by_calls)(run, list(pairs.values()), reviews_of(run))
 
 
-def _pairwise(run: Run, pairs: Sequence[Pair], reviews: Reviews) -> None:
+def _by_calls(run: Run, pairs: Sequence[Pair], reviews: Reviews) -> None:
     by_key = {pair.key: pair for pair in pairs}
 
     def open_requests() -> Iterator[ChatRequest]:
-        for order in ORDERS:
+        for order in mode.orders:
             for pair in pairs:
                 asked = [one for one in reviews.of(pair) if one.order == order]
                 if len(asked) <= settings.reask and all(one.score_teacher is None for one in asked):
                     key = f"{order}:{pair.key}"
-                    yield review_request(key, pair, order, settings, structured=structured, attempt=len(asked))
+                    yield mode.request(key, pair, order, settings, structured, len(asked))
 
     def keep(outcome: CallOutcome) -> None:
         if (done := outcome.completion) is not None:
             order, _, pair_key = outcome.key.partition(":")
             cut = done.finish in (Finish.LENGTH, Finish.TRUNCATED)
-            reviews.keep(by_key[pair_key], parse_review(pair_key, order, done.text, cut=cut))
+            pair = by_key[pair_key]
+            reviews.keep(pair, mode.read(pair_key, order, done.text, cut, pair.teacher_response))
 
     settings = run.settings.referee
+    mode = CALL_MODES[settings.mode]
     structured = settings.structured_output == "on"
     if settings.structured_output == "auto" and any(open_requests()):
         structured = _supports_json_schema(run)
-    run.calls.settle("reviews", len(pairs) * len(ORDERS), open_requests, keep)
+    run.calls.settle("reviews", len(pairs) * len(mode.orders), open_requests, keep)
+
+
+def _one_by_one(run: Run, pairs: Sequence[Pair], reviews: Reviews) -> None:
+    """Every response once, then the pairs from what was said of their responses."""
+    responses = [_alone(pair, text) for pair in pairs for text in (pair.teacher_response, pair.student_response)]
+    _by_calls(run, list({one.key: one for one in responses}.values()), reviews)
+    for pair in pairs:
+        teacher, student = (
+            next((one for one in reviews.of(_alone(pair, text)) if one.score_student is not None), None)
+            for text in (pair.teacher_response, pair.student_response)
+        )
+        if teacher and student and not reviews.of(pair):
+            reviews.keep(pair, put_together(pair.key, teacher, student))
 
 
 def _supports_json_schema(run: Run) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from distill.discrimination import UNSCORED, Judgement, judge, seed_sets
+from distill.discrimination import UNSCORED, Judgement, judge, orders_needed, seed_sets
 from distill.loop.checkpoints import Checkpoint
 from distill.loop.reviews import Reviews, compared, pair_of, reviews_of
 from distill.loop.run import Run
@@ -34,7 +34,7 @@ def _judge(run: Run, reviews: Reviews, checkpoint: Checkpoint, instruction: Inst
     if pair is None:
         return UNSCORED
     referee = run.settings.referee
-    return judge(reviews.of(pair), referee.tau, orders_needed=1 if referee.mode == "likelihood" else 2)
+    return judge(reviews.of(pair), referee.tau, orders_needed=orders_needed(referee.mode))
 
 
 def _keep(

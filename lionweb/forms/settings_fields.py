@@ -9,6 +9,7 @@ from django import forms
 from distill.errors import SettingsError
 from distill.settings import ExperimentSettings
 
+IMPORTED = "imported"  # nobody chooses it: the import of judged pairs sets it
 SEPARATOR = "__"  # training.epochs is the form field training__epochs
 
 
@@ -90,7 +91,8 @@ def _form_field(one: Field[Any], kind: type) -> forms.Field:
     # Ranges are left to the settings themselves: they know the words for what is wrong.
     shared: dict[str, Any] = {"label": label(one.name), "help_text": one.metadata["help"]}
     if one.metadata["choices"]:
-        return forms.ChoiceField(choices=[(value, value) for value in one.metadata["choices"]], **shared)
+        offered = [value for value in one.metadata["choices"] if (one.name, value) != ("mode", IMPORTED)]
+        return forms.ChoiceField(choices=[(value, value) for value in offered], **shared)
     if kind is bool:
         return forms.BooleanField(required=False, **shared)
     if kind in (int, float):
@@ -98,7 +100,7 @@ def _form_field(one: Field[Any], kind: type) -> forms.Field:
         bounds = {name: bound for name, bound in (("min", low), ("max", high)) if bound is not None}
         number = forms.NumberInput(attrs=bounds | {"step": 1 if kind is int else "any"})
         return (forms.IntegerField if kind is int else forms.FloatField)(widget=number, **shared)
-    if one.name == "system_prompt":
+    if one.name in ("system_prompt", "rubric"):
         return forms.CharField(required=False, strip=False, widget=forms.Textarea(attrs={"rows": 3}), **shared)
     return forms.CharField(**shared)
 

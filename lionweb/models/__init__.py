@@ -15,7 +15,7 @@ from lionweb.models.browsing import (
     SavedView,
     Word,
 )
-from lionweb.models.endpoint import Endpoint, EndpointSource
+from lionweb.models.endpoint import IMPORTED, Endpoint, EndpointSource
 from lionweb.models.evaluation import EvaluationItem, EvaluationKind, EvaluationSet, LeakHit, LeakScan
 from lionweb.models.experiment import Approval, Experiment, Iteration, MemberPool, Membership, MemberSource
 from lionweb.models.instruction import Instruction, Pool, PoolEntry, PoolKind
@@ -47,6 +47,7 @@ from lionweb.models.user import Role, User
 from lionweb.models.work import Claim, ItemFailure, Lease, Worker
 
 __all__ = [
+    "IMPORTED",
     "ApprovalAction",
     "ApprovalKind",
     "RejectReason",

@@ -1,5 +1,8 @@
 from django.db import models
 
+IMPORTED = "imported"
+"""Begins the address of an endpoint that only names who answered in imported files: there is nothing to call."""
+
 
 class EndpointSource(models.TextChoices):
     BUNDLED = "bundled", "Bundled teacher"
@@ -39,6 +42,10 @@ class Endpoint(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_imported(self) -> bool:
+        return self.base_url.startswith(f"{IMPORTED}:")
 
     @property
     def author(self) -> str:

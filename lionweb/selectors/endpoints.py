@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db.models import Count, Sum
 
-from lionweb.models import Endpoint, EndpointSource, Experiment, ModelCall
+from lionweb.models import IMPORTED, Endpoint, EndpointSource, Experiment, ModelCall
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,12 @@ class EndpointRow:
 
 
 def endpoint_rows(pk: int | None = None) -> list[EndpointRow]:
-    """All endpoints in the order of their making, or one."""
-    endpoints = Endpoint.objects.order_by("pk") if pk is None else Endpoint.objects.filter(pk=pk)
+    """All endpoints that can be called, in the order of their making, or one."""
+    endpoints = (
+        Endpoint.objects.exclude(base_url__startswith=f"{IMPORTED}:").order_by("pk")
+        if pk is None
+        else Endpoint.objects.filter(pk=pk)
+    )
     ids = [one.pk for one in endpoints]
     uses = dict(Experiment.objects.filter(endpoint__in=ids).order_by().values_list("endpoint").annotate(Count("pk")))
     calls = ModelCall.objects.filter(endpoint__in=ids, paid=True).order_by().values("endpoint")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from distill.rubric import rubric_text, rubric_version
 from distill.settings import ExperimentSettings
 from lionweb.forms.settings_fields import GROUPS, label, settings_of
 
@@ -35,8 +36,8 @@ def settings_shown(settings: ExperimentSettings) -> tuple[ShownGroup, ...]:
                 ShownSetting(
                     label(one.name),
                     one.metadata["help"],
-                    _words(getattr(_part(settings, group.name), one.name)),
-                    _words(getattr(_part(DEFAULTS, group.name), one.name)),
+                    _words(one.name, getattr(_part(settings, group.name), one.name)),
+                    _words(one.name, getattr(_part(DEFAULTS, group.name), one.name)),
                 )
                 for _, one, _ in settings_of(group)
             ),
@@ -49,7 +50,10 @@ def _part(settings: ExperimentSettings, name: str) -> Any:
     return getattr(settings, name) if name else settings
 
 
-def _words(value: Any) -> str:
+def _words(name: str, value: Any) -> str:
+    if name == "rubric":
+        said = "built-in" if rubric_text(value) == rubric_text("") else rubric_text(value)
+        return f"{rubric_version(value)}: {said}"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) else str(value) or "none"

@@ -19,7 +19,7 @@ QUEUES: dict[str, tuple[str, ...]] = {
     StageKind.GENERATE: ("api", "default"),
 }
 """Which queues the parts of a stage ring, so that a stage nobody can work on is told."""
-REFEREE_QUEUES = {"pairwise": "api", "likelihood": "gpu"}
+REFEREE_QUEUES = {"pairwise": "api", "reference": "api", "single": "api", "likelihood": "gpu", "imported": "default"}
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,11 @@ def launch(*, experiment: Experiment, actor: User | None, count: int = 1) -> Non
     """Plan `count` more iterations; the first starts as soon as no other one of this experiment is open."""
     if count < 1:
         raise Refused("No iteration was asked for.", "Launch at least one.")
+    if experiment.endpoint.is_imported:
+        raise Refused(
+            f"{experiment.name} was imported: its teacher cannot be called.",
+            "Make a new experiment on its pool, with an endpoint that answers.",
+        )
     stage = current_stage(experiment)
     if stage and stage.status in (StageStatus.FAILED, StageStatus.CANCELLED):
         raise Refused(f"Iteration {stage.iteration.number} has not ended well.", "Retry or resume it first.")

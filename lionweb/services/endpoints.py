@@ -97,9 +97,14 @@ def engine_endpoint(endpoint: Endpoint) -> EngineEndpoint:
     """What the engine needs to call it, with the key in clear.
 
     Raises:
-        EndpointUnreachable: the bundled teacher does not run here.
+        EndpointUnreachable: the bundled teacher does not run here, or the endpoint only names an imported teacher.
         KeyRejected: the stored key cannot be read any more.
     """
+    if endpoint.is_imported:
+        raise EndpointUnreachable(
+            f"{endpoint.name} only names who answered in imported files: there is nothing to call.",
+            "Make a new experiment on the imported pool, with an endpoint that answers.",
+        )
     return EngineEndpoint(
         base_url=_bundled_url() if endpoint.source == EndpointSource.BUNDLED else endpoint.base_url,
         model=endpoint.model,

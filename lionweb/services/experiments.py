@@ -57,6 +57,10 @@ def _check_pools(pool: Pool, heldout_pool: Pool | None, settings: ExperimentSett
 
 def _check_features(endpoint: Endpoint, settings: ExperimentSettings) -> None:
     """Known only after a check; without one the first review tells."""
-    needs_schema = settings.referee.mode == "pairwise" and settings.referee.structured_output == "on"
+    if endpoint.is_imported:
+        raise Refused(f"{endpoint.name} cannot be called.", "Choose an endpoint that answers.")
+    needs_schema = (
+        settings.referee.mode in ("pairwise", "reference", "single") and settings.referee.structured_output == "on"
+    )
     if needs_schema and endpoint.supports_json_schema is False:
         raise SettingsError("referee.structured_output", f"is on, but {endpoint.name} has none. Choose auto or off.")

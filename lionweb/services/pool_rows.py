@@ -48,6 +48,11 @@ class _Line:
     text: str
 
 
+def one_import_at_a_time(cursor: CursorWrapper) -> None:
+    """Until the transaction ends."""
+    cursor.execute(_ONE_AT_A_TIME)
+
+
 def store_rows(cursor: CursorWrapper, pool: Pool, rows: Iterator[Row]) -> Stored:
     """Within a transaction; `rows` are distinct.
 

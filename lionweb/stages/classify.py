@@ -5,21 +5,27 @@ from collections import defaultdict
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
-from distill.discrimination import UNSCORED, judge
+from distill.discrimination import UNSCORED, judge, orders_needed
 from distill.fingerprints import student_fingerprint
 from distill.records import Review as EngineReview
 from lionweb import pools_of
 from lionweb.models import Checkpoint, Classification, Instruction, MemberPool, Response, Review, Stage
+from lionweb.stages.imported_reviews import ImportedReviews
 from lionweb.stages.likelihood_reviews import LikelihoodReviews
 from lionweb.stages.pairs import compared, teacher_responses
 from lionweb.stages.review_queue import queue_up, topics_queued
 from lionweb.stages.reviews import PairwiseReviews
+from lionweb.stages.single_reviews import SingleReviews
 
 BATCH = 2000
 
 
-def review_part(stage: Stage) -> PairwiseReviews | LikelihoodReviews:
+def review_part(stage: Stage) -> PairwiseReviews | LikelihoodReviews | ImportedReviews:
     mode = stage.iteration.experiment.settings.referee.mode
+    if mode == "single":
+        return SingleReviews(stage)
+    if mode == "imported":
+        return ImportedReviews(stage)
     return LikelihoodReviews(stage) if mode == "likelihood" else PairwiseReviews(stage)
 
 
@@ -33,7 +39,7 @@ class Classify:
         self.iteration = stage.iteration
         self.settings = self.iteration.experiment.settings
         self.referee = review_part(stage).referee
-        self.orders = 1 if self.settings.referee.mode == "likelihood" else 2
+        self.orders = orders_needed(self.settings.referee.mode)
 
     def total_rows(self) -> int:
         return sum(c.instructions.count() for c in compared(self.iteration))

@@ -1,4 +1,4 @@
-"""Reviews by the referee model, in both orders (mode pairwise)."""
+"""Reviews by the referee model: of the pair in both orders (pairwise), or of the student beside the reference (reference)."""
 
 import hashlib
 from collections import defaultdict
@@ -12,7 +12,7 @@ from django.db.models.functions import MD5, Cast, Concat
 from distill.failures import TRIES
 from distill.fingerprints import referee_name
 from distill.records import CallOutcome, ChatRequest, Completion, Finish, Purpose
-from distill.referee import ORDERS, parse_review, review_request
+from distill.referee_modes import CALL_MODES
 from lionweb.models import Claim, ItemFailure, Lease, Response, Review, Stage
 from lionweb.services import leases
 from lionweb.stages import outcomes as common
@@ -31,18 +31,26 @@ class PairwiseReviews:
         self.endpoint = experiment.endpoint
         self.settings = experiment.settings.referee
         self.referee = referee_name(experiment.settings, self.endpoint.author)
+        self.mode = CALL_MODES[self.settings.mode]
         self.prefix = f"review:{self.referee}:"
         self.structured = self.settings.structured_output == "on" or (
             self.settings.structured_output == "auto" and bool(self.endpoint.supports_json_schema)
         )
 
     def total_rows(self) -> int:
-        return student_responses(self.stage.iteration).count() * len(ORDERS)
+        return self._responses().count() * len(self.mode.orders)
+
+    def _responses(self) -> QuerySet[Response]:
+        return student_responses(self.stage.iteration)
+
+    def _beside(self) -> Subquery:
+        """The response that each is reviewed beside."""
+        teacher = teacher_responses(self.stage.iteration).filter(instruction=OuterRef("instruction"))
+        return Subquery(teacher.values("pk")[:1])
 
     def _todo(self, order: str) -> QuerySet[Response]:
         """Student responses whose review in this order has no scores yet, and may be asked (again)."""
-        teacher = teacher_responses(self.stage.iteration).filter(instruction=OuterRef("instruction")).values("pk")[:1]
-        rows = student_responses(self.stage.iteration).annotate(teacher_id=Subquery(teacher))
+        rows = self._responses().annotate(teacher_id=self._beside())
         same_pair = self._reviews(order).filter(student_response=OuterRef("pk"))
         asked = same_pair.order_by().values("student_response").annotate(n=Count("pk")).values("n")
         failed = ItemFailure.objects.filter(stage=self.stage, attempts__gte=TRIES, key=self._key(order))
@@ -63,12 +71,16 @@ class PairwiseReviews:
         )
 
     def open_rows(self) -> int:
-        return sum(self._todo(order).count() for order in ORDERS)
+        return sum(self._todo(order).count() for order in self.mode.orders)
 
     def claim(self, lease: Lease, limit: int) -> list[ChatRequest]:
-        for order in ORDERS:
+        for order in self.mode.orders:
             self._copy_known(order)
-        return [request for order in ORDERS for request in self._claim_order(lease, order, max(1, limit // 2))]
+        return [
+            request
+            for order in self.mode.orders
+            for request in self._claim_order(lease, order, max(1, limit // len(self.mode.orders)))
+        ]
 
     def _copy_known(self, order: str) -> None:
         """Reviews that an earlier checkpoint got for the very same words, paid for then."""
@@ -95,13 +107,13 @@ class PairwiseReviews:
         won = leases.claim(lease=lease, keys=list(rows))
         teachers = Response.objects.in_bulk([rows[key].teacher_id for key in won])
         return [
-            review_request(
+            self.mode.request(
                 key,
                 make_pair(key, rows[key], teachers[rows[key].teacher_id]),
                 order,
                 self.settings,
-                structured=self.structured,
-                attempt=rows[key].asked or 0,
+                self.structured,
+                rows[key].asked or 0,
             )
             for key in won
         ]
@@ -123,7 +135,7 @@ class PairwiseReviews:
                 continue
             for at, student in enumerate(students[teachers[int(teacher)].instruction_id, digest]):
                 attempt = asked.get((int(teacher), student.pk, order), 0)
-                row = self._row(outcome.key, outcome.completion, order, student, int(teacher), attempt)
+                row = self._row(outcome.key, outcome.completion, order, student, teachers[int(teacher)], attempt)
                 row.cost_usd = 0.0 if at else row.cost_usd  # one call, however many students said the same
                 rows.append(row)
         Review.objects.bulk_create(rows, ignore_conflicts=True)
@@ -135,7 +147,7 @@ class PairwiseReviews:
     def _students(self, instructions: list[int]) -> dict[tuple[int, str], list[Response]]:
         """The compared student responses by instruction and digest of their words."""
         found: dict[tuple[int, str], list[Response]] = defaultdict(list)
-        rows = student_responses(self.stage.iteration).filter(instruction__in=instructions)
+        rows = self._responses().filter(instruction__in=instructions)
         for row in rows.annotate(digest=MD5("text")):
             found[row.instruction_id, row.digest].append(row)
         return found
@@ -146,10 +158,13 @@ class PairwiseReviews:
         counted = same.values_list("teacher_response", "student_response", "order").annotate(n=Count("pk"))
         return {(teacher, student, order): n for teacher, student, order, n in counted}
 
-    def _row(self, key: str, done: Completion, order: str, student: Response, teacher_id: int, attempt: int) -> Review:
-        review = parse_review(key, order, done.text, cut=done.finish in (Finish.LENGTH, Finish.TRUNCATED))
+    def _row(
+        self, key: str, done: Completion, order: str, student: Response, teacher: Response, attempt: int
+    ) -> Review:
+        cut = done.finish in (Finish.LENGTH, Finish.TRUNCATED)
+        review = self.mode.read(key, order, done.text, cut, teacher.text)
         return Review(
-            teacher_response_id=teacher_id,
+            teacher_response=teacher,
             student_response=student,
             order=order,
             referee=self.referee,

@@ -92,7 +92,7 @@ def _page(request: HttpRequest, form: ExperimentForm, status: int = 200) -> Http
         "preset": request.GET.get("preset", ""),
         "clone": _cloned(request),
         "estimate": _estimate(_as_posted(form)),
-        "has_endpoint": Endpoint.objects.exists(),
+        "has_endpoint": Endpoint.objects.exclude(base_url__startswith="imported:").exists(),
         "has_pool": Pool.objects.filter(kind=PoolKind.SEED, rows__gt=0).exists(),
     }
     return render(request, "experiments/new.html", shown, status=status)
@@ -131,7 +131,11 @@ def _first_choices(preset: Preset) -> dict[str, Any]:
     """The pools that came first, on a new installation those that ship with it, and an endpoint that fits the preset."""
     is_bundled = Q(source=EndpointSource.BUNDLED)
     fits = is_bundled if preset.settings.student.base == "bundled" else ~is_bundled
-    endpoints = Endpoint.objects.annotate(fits=ExpressionWrapper(fits, BooleanField())).order_by("-fits", "pk")
+    endpoints = (
+        Endpoint.objects.exclude(base_url__startswith="imported:")
+        .annotate(fits=ExpressionWrapper(fits, BooleanField()))
+        .order_by("-fits", "pk")
+    )
     return {
         "endpoint": endpoints.values_list("pk", flat=True).first(),
         "pool": Pool.objects.filter(kind=PoolKind.SEED, rows__gt=0).order_by("pk").values_list("pk", flat=True).first(),

@@ -24,7 +24,7 @@ def words_of(text, count=12):
 
 def purpose_of(body):
     prompt = body["messages"][-1]["content"]
-    if "Assistant 2" in prompt:
+    if "Assistant 2" in prompt or "[The Start of the Assistant's Answer]" in prompt:
         return "review"
     return "generate" if re.search(r"variation \d", prompt, re.I) else "answer"  # as all generator prompts say
 
@@ -33,6 +33,8 @@ def reply_to(body):
     prompt = body["messages"][-1]["content"]
     match purpose_of(body):
         case "review":
+            if "Assistant 2" not in prompt:
+                return f"Score of the Assistant: {1 + number_of(prompt, 10)}"
             scores = 1 + number_of(prompt, 10), 1 + number_of(prompt + "2", 10)
             return f"Score of the Assistant 1: {scores[0]}\nScore of the Assistant 2: {scores[1]}"
         case "generate":

@@ -283,6 +283,38 @@ def test_the_referee_by_likelihood_pays_no_review(loop, student):
     assert result_of(loop)["unscored"] == 0
 
 
+def test_the_referee_beside_the_reference_pays_one_review_a_pair(loop, student):
+    with fake_teacher() as teacher:
+        assert loop(teacher, referee={"mode": "reference"}) == 0
+        reviews_asked = len(teacher.asked("review"))
+
+    rows = rows_of(loop.out / "reviews.jsonl")
+    assert len(rows) == reviews_asked == len({row["pair"] for row in rows})
+    assert {(row["order"], row["score_teacher"]) for row in rows} == {("reference", 10.0)}
+    assert result_of(loop)["unscored"] == 0
+
+
+def test_the_referee_of_single_responses_pays_each_text_once(loop, student):
+    with fake_teacher() as teacher:
+        assert loop(teacher, referee={"mode": "single"}) == 0
+        prompts = [body["messages"][-1]["content"] for body in teacher.asked("review")]
+
+    rows = rows_of(loop.out / "reviews.jsonl")
+    alone, together = ([row for row in rows if row["order"] == order] for order in ("alone", "single"))
+    assert len(prompts) == len(set(prompts)) == len(alone)
+    assert len(together) + len(alone) == len(rows)
+    assert all(row["score_teacher"] == row["score_student"] for row in alone)
+    assert any(row["score_teacher"] != row["score_student"] for row in together)
+    assert result_of(loop)["unscored"] == 0
+
+
+def test_nobody_runs_a_loop_with_the_mode_of_imported_judgements(loop, student, capsys):
+    with fake_teacher() as teacher:
+        assert loop(teacher, referee={"mode": "imported"}) == 2
+
+    assert "imported asks nobody" in capsys.readouterr().err
+
+
 def test_an_unreadable_review_is_asked_again_and_then_left_unscored(loop, student):
     def mumble(body):
         return "Both are nice." if purpose_of(body) == "review" and "amber" in str(body) else reply_to(body)

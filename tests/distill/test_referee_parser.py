@@ -152,6 +152,102 @@ UNREADABLE = [
 ]
 
 
+# What the reply is like, the reply, whether it was cut at the token limit, and what it must give.
+REPLIES = [
+    ("first line", "Rating: [[8]] [[7]]", False, (8, 7)),
+    ("first line", "<score>8</score> <score>7</score>", False, (8, 7)),
+    ("first line", "8\t7", False, (8, 7)),
+    ("first line", "8  7  ", False, (8, 7)),
+    ("first line", "1) 8\n2) 7", False, (8, 7)),
+    ("first line", "9 8.5\nBoth are good.", False, (9, 8.5)),
+    ("last line", "The output tuple is (10, 4).", False, (10, 4)),
+    ("last line", "The first is better.\n\n8 7", False, (8, 7)),
+    ("last line", "Because of 3 errors.\nScore of the Assistant 1: 8\nScore of the Assistant 2: 7", False, (8, 7)),
+    ("8/10", "8/10 9/10\nreason", False, (8, 9)),
+    ("8/10", "**8/10** vs **7/10**", False, (8, 7)),
+    ("8/10", "- **Assistant 2**: 7/10\n- **Assistant 1**: 8/10", False, (8, 7)),
+    ("8/10", "8.5/10 8/10\n", False, (8.5, 8)),
+    ("8/10", "8.5 / 10, 8 / 10", False, (8.5, 8)),
+    ("bold", "__8__ __7__", False, (8, 7)),
+    ("bold", "*Assistant 1: 8*\n*Assistant 2: 7*", False, (8, 7)),
+    ("bold", "**Assistant 1:** 8\n**Assistant 2:** 7.5\n", False, (8, 7.5)),
+    ("bold", "Reasons.\n\n**Final scores: 8 7**", False, (8, 7)),
+    ("bold", "**Score of the Assistant 1:** **8**\n**Score of the Assistant 2:** **6.5**", False, (8, 6.5)),
+    ("two decimals", "Reasons.\n\nFinal scores: Assistant 1: 8.25, Assistant 2: 7.75", False, (8.25, 7.75)),
+    ("two decimals", "Reasons first.\n8.25 7.75", False, (8.25, 7.75)),
+    ("two decimals", "Score of the Assistant 1: 8.25\nScore of the Assistant 2: 7.75", False, (8.25, 7.75)),
+    ("json", '{"assistant_2": 7, "assistant_1": 8, "explanation": "x"}', False, (8, 7)),
+    ("json", 'Sure! ```json\n{"assistant_1": "8.5", "assistant_2": "7.25"}\n``` Hope it helps.', False, (8.5, 7.25)),
+    ("json", 'Here you are: {"scores": [8, 7]}', False, (8, 7)),
+    ("prose around", "Score: Assistant 1 = 8 / Assistant 2 = 7", False, (8, 7)),
+    ("prose around", "Assistant 1 | Assistant 2\n8 | 7", False, (8, 7)),
+    ("prose around", "Assistant 1: [[8]]\nAssistant 2: [[7]]", False, (8, 7)),
+    ("prose around", "Assistant 1's answer scores 8 while Assistant 2's answer scores 7.", False, (8, 7)),
+    ("prose around", "Assistant #1: 8\nAssistant #2: 7", False, (8, 7)),
+    (
+        "prose around",
+        "I would give Assistant 1 a score of 10 and Assistant 2 a score of 4.\n\nThat is all.",
+        False,
+        (10, 4),
+    ),
+    ("swapped labels", "Assistant 2 deserves 7 and Assistant 1 deserves 8.", False, (8, 7)),
+    ("swapped labels", "Assistant B: 7/10, Assistant A: 8/10", False, (8, 7)),
+    ("swapped labels", "Score of the Assistant 2: 7\nScore of the Assistant 1: 8", False, (8, 7)),
+    ("other language", "Assistente 1: 8\nAssistente 2: 7", False, (8, 7)),
+    ("other language", "Pontuação do Assistente 1: 8,5\nPontuação do Assistente 2: 7", False, (8.5, 7)),
+    ("other language", "Punteggio dell'Assistente 1: 8\nPunteggio dell'Assistente 2: 7", False, (8, 7)),
+    ("other language", "Điểm của Trợ lý 1: 8\nĐiểm của Trợ lý 2: 7", False, (8, 7)),
+    ("other language", "सहायक 1: ८\nसहायक 2: ७", False, (8, 7)),
+    ("other language", "Asistan 1: 8\nAsistan 2: 7", False, (8, 7)),
+    ("other language", "助手1：8分，助手2：7分", False, (8, 7)),
+    ("other language", "助手 2 得分为 7，助手 1 得分为 8", False, (8, 7)),
+    ("other language", "8分 7分", False, (8, 7)),
+    ("other language", "Ассистент 1 — 8 баллов\nАссистент 2 — 7 баллов", False, (8, 7)),
+    ("other language", "Assistant 1: 8 Punkte, Assistant 2: 7 Punkte", False, (8, 7)),
+    ("other language", "Wertung: 8 und 7", False, (8, 7)),
+    ("other language", "Les notes sont 8 et 7.", False, (8, 7)),
+    ("out of range", '{"assistant_1": 8, "assistant_2": 11}', False, None),
+    ("out of range", '{"assistant_1": 0, "assistant_2": 7}', False, None),
+    ("out of range", "100 90", False, None),
+    ("out of range", "8 0", False, None),
+    ("out of range", "Assistant 1: 8\nAssistant 2: 12", False, None),
+    ("out of range", "8/5 7/5", False, None),
+    ("out of range", "8/100 7/100", False, None),
+    ("out of range", "80% 70%", False, None),
+    ("out of range", "Assistant 1: 85%\nAssistant 2: 70%", False, None),
+    ("out of range", "10.5 9", False, None),
+    ("out of range", "-1 -1", False, None),
+    ("nan", '{"assistant_1": NaN, "assistant_2": 7}', False, None),
+    ("nan", "NaN 8", False, None),
+    ("nan", "8 nan", False, None),
+    ("nan", "Assistant 1: NaN\nAssistant 2: 8", False, None),
+    ("nan", "Assistant 1: N/A\nAssistant 2: 8", False, None),
+    ("cut", "Score of the Assistant 1: 8\nScore of the Assistant 2: 1", True, None),
+    ("cut", "Score of the Assistant 1: 8\nScore of the Assistant 2: 7.", True, None),
+    ("cut", "8 7\nThe first answer gives 3", True, (8, 7)),
+    ("cut", '{"explanation": "The first', True, None),
+    ("cut", '{"assistant_1": 8, "assistant_2": 1', True, None),
+    ("cut", "8 1", True, None),
+    ("cut", "The first is better because", True, None),
+    ("unclear", "I rate them 8 and 7 respectively.", False, None),
+    ("unclear", "Assistant 1 is better than Assistant 2: 8 vs 7", False, None),
+    ("unclear", "A: 8, B: 7", False, None),
+]
+
+
+@pytest.mark.parametrize(("what", "raw", "cut", "expected"), REPLIES, ids=[f"{r[0]}: {r[1]!r}"[:60] for r in REPLIES])
+def test_each_kind_of_reply_gives_its_two_scores_or_none(what, raw, cut, expected):
+    assert parse_scores(raw, cut=cut) == expected, what
+
+
+def test_the_table_of_replies_holds_every_kind():
+    kinds = {what for what, *_ in REPLIES}
+
+    assert len(REPLIES) >= 60
+    assert kinds >= {"8/10", "bold", "first line", "last line", "json", "prose around", "two decimals"}
+    assert kinds >= {"swapped labels", "other language", "out of range", "nan", "cut"}
+
+
 @pytest.mark.parametrize(("raw", "first", "second"), READABLE, ids=[repr(r[0])[:50] for r in READABLE])
 def test_reads_the_two_scores(raw, first, second):
     assert parse_scores(raw) == (first, second)
