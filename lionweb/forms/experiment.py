@@ -56,6 +56,14 @@ class ExperimentForm(forms.Form):
         empty_label="Split off the instruction pool",
         help_text="Measured after every training, never trained on. The held-out size below says how many.",
     )
+    budget_usd = forms.FloatField(
+        label="Budget (US dollars)",
+        required=False,
+        min_value=0.000001,
+        max_value=1e9,
+        widget=forms.NumberInput(attrs={"step": "any", "min": "0"}),
+        help_text="Paid calls stop before they pass it: the experiment pauses, keeps everything, and goes on once you raise it.",
+    )
     cloned_from = forms.ModelChoiceField(Experiment.objects.all(), required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -78,7 +86,7 @@ class ExperimentForm(forms.Form):
         return self.cleaned_data
 
     def main_fields(self) -> list[BoundField]:
-        return [self[name] for name in ("name", "endpoint", "pool", "heldout_pool")]
+        return [self[name] for name in ("name", "endpoint", "pool", "heldout_pool", "budget_usd")]
 
     def groups(self) -> Iterator[FieldGroup]:
         for group in settings_fields.GROUPS:

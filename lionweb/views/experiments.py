@@ -53,7 +53,7 @@ def new_experiment(request: HttpRequest) -> HttpResponse:
 
 def _create(request: HttpRequest, form: ExperimentForm) -> Experiment | None:
     person, given = signed_in(request), form.cleaned_data
-    names = ("name", "endpoint", "pool", "heldout_pool", "cloned_from")
+    names = ("name", "endpoint", "pool", "heldout_pool", "cloned_from", "budget_usd")
     try:
         created = create_experiment(owner=person, settings=form.settings, **{name: given[name] for name in names})
     except SettingsError as error:
@@ -121,7 +121,7 @@ def _initial(request: HttpRequest) -> dict[str, Any]:
     source = _cloned(request)
     if source:
         chosen = {"name": _next_name(source.name), "endpoint": source.endpoint_id, "pool": source.pool_id}
-        chosen |= {"heldout_pool": source.heldout_pool_id, "cloned_from": source.pk}
+        chosen |= {"heldout_pool": source.heldout_pool_id, "cloned_from": source.pk, "budget_usd": source.budget_usd}
         return initial_from(source.settings) | chosen
     preset = PRESETS.get(request.GET.get("preset", "")) or next(iter(PRESETS.values()))
     return initial_from(preset.settings) | _first_choices(preset) | {"name": request.GET.get("name", "")}
