@@ -78,18 +78,19 @@ def begin_priced(name, base_url, settings_file, changes, budget_usd=""):
 
 
 def budget(pk, more_usd=""):
-    """Where the money stands; with `more_usd` the budget is raised by it above what was spent."""
+    """Where the money stands; with `more_usd` the budget is then raised by it above what was spent."""
     experiment = Experiment.objects.get(pk=pk)
     spent = spent_usd(experiment=experiment)
-    if more_usd:
-        raise_budget(experiment=experiment, actor=None, usd=spent + float(more_usd))
     calls = ModelCall.objects.filter(experiment=experiment)
-    return {
+    found = {
         "limit": experiment.budget_usd,
         "spent": spent,
         "dearest": max(calls.values_list("cost_usd", flat=True), default=0.0),
         "paused_for": [[s.iteration.number, s.kind, s.paused_for] for s in _paused(experiment)],
     }
+    if more_usd:
+        raise_budget(experiment=experiment, actor=None, usd=spent + float(more_usd))
+    return found
 
 
 def _paused(experiment):
