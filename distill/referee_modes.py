@@ -55,3 +55,4 @@ CALL_MODES = {
     "reference": CallMode((reference_referee.ORDER,), _ask_beside_reference, _read_beside_reference),
     "single": CallMode((single_referee.ALONE,), _ask_alone, _read_alone),
 }
+MODE_OF_ORDER = {order: name for name, mode in CALL_MODES.items() for order in mode.orders}

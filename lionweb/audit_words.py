@@ -13,6 +13,7 @@ SENTENCES = {
     "approval.undo": "took back: {undone}, {count} instructions",
     "assignment.add": "assigned {user} to review",
     "assignment.remove": "took the assignment of {user} back",
+    "budget.change": "changed the budget of {scope} from {before} to {after} US dollars",
     "bulk.cancel": "cancelled a bulk change after {done} rows",
     "bulk.cancelled": "cancelled a bulk change of {total} rows",
     "bulk.done": "finished a bulk change of {total} rows",

@@ -7,6 +7,7 @@ urlpatterns = [
     path("sign-in/", SignIn.as_view(), name="sign-in"),
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
     path("", include("lionweb.urls_experiments")),
+    path("", include("lionweb.urls_bill")),
     path("", include("lionweb.urls_pools")),
     path("", include("lionweb.urls_people")),
     path("", include("lionweb.urls_review")),

@@ -21,6 +21,7 @@ class Pump:
 
     claim: the next block of requests, empty when nothing is left to claim.
     store: keeps outcomes; must be idempotent.
+    may_draw: asked before each call; False ends its block there. Must be cheap.
     """
 
     def __init__(
@@ -29,8 +30,10 @@ class Pump:
         claim: Callable[[], list[ChatRequest]],
         store: Callable[[Sequence[CallOutcome]], None],
         should_stop: Callable[[], bool],
+        may_draw: Callable[[ChatRequest], bool] = lambda request: True,
     ) -> None:
         self.client, self.claim, self.store, self.should_stop = client, claim, store, should_stop
+        self.may_draw = may_draw
         self.finished: asyncio.Queue[CallOutcome] = asyncio.Queue(STORE_TOGETHER)
         self.database = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pump-database")
 
@@ -74,9 +77,18 @@ class Pump:
             await asyncio.gather(*streams, return_exceptions=True)
 
     async def _stream(self, block: list[ChatRequest], drawn: asyncio.Event) -> None:
-        async for outcome in self.client.stream(_drawing(block, drawn), should_stop=self.should_stop):
+        async for outcome in self.client.stream(self._drawing(block, drawn), should_stop=self.should_stop):
             await self.finished.put(outcome)
         drawn.set()
+
+    def _drawing(self, block: list[ChatRequest], drawn: asyncio.Event) -> Iterator[ChatRequest]:
+        """The block's requests; sets the event when the client has drawn the last one: then the next is claimed early."""
+        for at, request in enumerate(block, 1):
+            if not self.may_draw(request):
+                break
+            if at == len(block):
+                drawn.set()
+            yield request
 
     @staticmethod
     async def _wait(drawn: asyncio.Event, tasks: set[asyncio.Task[None]]) -> None:
@@ -111,14 +123,6 @@ class Pump:
 
     async def _in_database(self, action: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self.database, lambda: patiently(action))
-
-
-def _drawing(block: list[ChatRequest], drawn: asyncio.Event) -> Iterator[ChatRequest]:
-    """The block's requests; sets the event when the client has drawn the last one, so that the next is claimed early."""
-    for at, request in enumerate(block, 1):
-        if at == len(block):
-            drawn.set()
-        yield request
 
 
 def _passed(task: asyncio.Task[None]) -> bool:

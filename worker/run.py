@@ -16,6 +16,7 @@ from distill.training_client import TrainingStopped, run_training
 from lionweb.models import Endpoint, EndpointSource, Lease, Stage, StageStatus
 from lionweb.services import leases
 from lionweb.services.advance import advance
+from lionweb.services.budget import pause_for_budget
 from lionweb.services.endpoints import engine_endpoint
 from lionweb.services.transitions import log, transition
 from lionweb.stages.part import CallPart, InferencePart, Part, PlainPart, TrainingPart
@@ -23,6 +24,7 @@ from lionweb.stages.registry import part_of
 from worker.heartbeat import Heartbeat
 from worker.patience import patiently
 from worker.pump import Pump
+from worker.spending import Spending
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +80,10 @@ def _exclusive(part: Part, endpoint: Endpoint | None) -> str | None:
 def _work(part: Part, lease: Lease) -> None:
     match part:
         case CallPart():
-            asyncio.run(_call(part, lease))
+            spending = Spending(part, lease)
+            asyncio.run(_call(part, lease, spending))
+            if spending.exhausted:
+                patiently(lambda: pause_for_budget(part=part))
         case InferencePart():
             _infer(part, lease)
         case TrainingPart():
@@ -88,22 +93,20 @@ def _work(part: Part, lease: Lease) -> None:
                 part.work()
 
 
-async def _call(part: CallPart, lease: Lease) -> None:
+async def _call(part: CallPart, lease: Lease, spending: Spending) -> None:
     endpoint = await asyncio.to_thread(engine_endpoint, part.endpoint)
     async with ChatClient(endpoint) as client:
         whole = ClientLimits(endpoint.max_concurrency, endpoint.requests_per_minute, endpoint.tokens_per_minute)
-        with Heartbeat(lease, part, lambda sharers: client.set_limits(_share(whole, sharers))) as heart:
+
+        def beaten(sharers: int) -> None:
+            client.set_limits(_share(whole, sharers))
+            spending.read()
+
+        with Heartbeat(lease, part, beaten) as heart:
             while not heart.should_stop():
-                claimed = 0
-
-                def claim() -> list:
-                    nonlocal claimed
-                    requests = part.claim(lease, settings.CHUNK_ROWS)
-                    claimed += len(requests)
-                    return requests
-
-                await Pump(client, claim, part.store, heart.should_stop).run()
-                if not claimed:
+                spending.claimed = 0
+                await Pump(client, spending.claim, spending.store, heart.should_stop, spending.may_draw).run()
+                if spending.exhausted or not spending.claimed:
                     break
 
 

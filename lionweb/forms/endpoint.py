@@ -7,6 +7,7 @@ from distill.errors import EndpointError
 from lionweb.models import Endpoint
 
 NO_LIMIT = "0: no known limit."
+BATCH_PRICES = ("batch_input_usd_per_million", "batch_output_usd_per_million")
 
 
 class EndpointForm(forms.ModelForm):
@@ -30,6 +31,8 @@ class EndpointForm(forms.ModelForm):
             "tokens_per_minute",
             "input_usd_per_million",
             "output_usd_per_million",
+            "batch_input_usd_per_million",
+            "batch_output_usd_per_million",
         ]
         labels = {
             "base_url": "Base URL",
@@ -39,6 +42,8 @@ class EndpointForm(forms.ModelForm):
             "tokens_per_minute": "Tokens per minute",
             "input_usd_per_million": "Input price",
             "output_usd_per_million": "Output price",
+            "batch_input_usd_per_million": "Input price in batches",
+            "batch_output_usd_per_million": "Output price in batches",
         }
         help_texts = {
             "name": "Stands wherever an endpoint is chosen.",
@@ -49,6 +54,8 @@ class EndpointForm(forms.ModelForm):
             "tokens_per_minute": NO_LIMIT,
             "input_usd_per_million": "US dollars per million prompt tokens; 0 where nothing is paid.",
             "output_usd_per_million": "US dollars per million answer tokens.",
+            "batch_input_usd_per_million": "Empty where the endpoint takes no batches.",
+            "batch_output_usd_per_million": "Empty where the endpoint takes no batches.",
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -73,6 +80,12 @@ class EndpointForm(forms.ModelForm):
                 help_text=shown.help_text,
             )
             self.fields[name].widget.attrs["step"] = "any"
+        for name in BATCH_PRICES:
+            shown = self.fields[name]
+            self.fields[name] = forms.FloatField(
+                min_value=0, max_value=1_000_000, required=False, label=shown.label, help_text=shown.help_text
+            )
+            self.fields[name].widget.attrs["step"] = "any"
 
     def _number(self, name: str, *, least: int, most: int) -> forms.IntegerField:
         shown = self.fields[name]
@@ -85,6 +98,13 @@ class EndpointForm(forms.ModelForm):
             return safe_base_url(self.cleaned_data["base_url"])
         except EndpointError as error:
             raise forms.ValidationError(str(error)) from error
+
+    def clean(self) -> dict[str, Any]:
+        given: dict[str, Any] = super().clean() or self.cleaned_data
+        lacking = [name for name in BATCH_PRICES if given.get(name) is None]
+        if len(lacking) == 1 and not self.errors:
+            self.add_error(lacking[0], "Give both batch prices, or leave both empty.")
+        return given
 
     def clean_api_key(self) -> str:
         key = str(self.cleaned_data["api_key"])
@@ -102,4 +122,4 @@ class EndpointForm(forms.ModelForm):
 
     @property
     def prices(self) -> list[forms.BoundField]:
-        return [self[name] for name in ("input_usd_per_million", "output_usd_per_million")]
+        return [self[name] for name in ("input_usd_per_million", "output_usd_per_million", *BATCH_PRICES)]

@@ -68,6 +68,14 @@ class ExperimentForm(forms.Form):
         label="A rubric used before",
         help_text="Takes the place of an empty rubric. Each is named by its version, the first digits of its hash.",
     )
+    budget_usd = forms.FloatField(
+        label="Budget (US dollars)",
+        required=False,
+        min_value=0.000001,
+        max_value=1e9,
+        widget=forms.NumberInput(attrs={"step": "any", "min": "0"}),
+        help_text="Paid calls stop before they pass it: the experiment pauses, keeps everything, and goes on once you raise it.",
+    )
     cloned_from = forms.ModelChoiceField(Experiment.objects.all(), required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -110,7 +118,7 @@ class ExperimentForm(forms.Form):
             self.cleaned_data[name] = chosen.text
 
     def main_fields(self) -> list[BoundField]:
-        return [self[name] for name in ("name", "endpoint", "pool", "heldout_pool")]
+        return [self[name] for name in ("name", "endpoint", "pool", "heldout_pool", "budget_usd")]
 
     def groups(self) -> Iterator[FieldGroup]:
         for group in settings_fields.GROUPS:

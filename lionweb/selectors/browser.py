@@ -164,7 +164,9 @@ def _exact(asked: Condition) -> int | None:
             database.execute(f"SET LOCAL statement_timeout = {MOST_COUNTING_MILLISECONDS}")
             database.execute(f"SELECT count(*) FROM ({asked.sql} LIMIT {COUNTED + 1}) AS few", asked.values)
             found = int(database.fetchone()[0])
-            database.execute("SET LOCAL statement_timeout = DEFAULT")  # the caller's transaction goes on in its own time
+            database.execute(
+                "SET LOCAL statement_timeout = DEFAULT"
+            )  # the caller's transaction goes on in its own time
             return found
     except OperationalError as error:
         if isinstance(error.__cause__, QueryCanceled):

@@ -151,7 +151,7 @@ def _stages(iterations: list[Iteration]) -> dict[int, list[Stage]]:
 def _status(stages: dict[int, list[Stage]], iteration: Iteration | None, planned: int) -> ExperimentStatus:
     if iteration is None:
         return status_of((), 0, planned)
-    states = [StageState(stage.kind, stage.status) for stage in stages[iteration.pk]]
+    states = [StageState(stage.kind, stage.status, stage.paused_for) for stage in stages[iteration.pk]]
     return status_of(states, iteration.number, planned)
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from django.db.models import Case, CharField, Exists, F, OuterRef, Q, QuerySet, Subquery, Value, When
 
-from lionweb.models import Iteration, Stage, StageKind, StageStatus
+from lionweb.models import Iteration, PauseReason, Stage, StageKind, StageStatus
 
 STATUSES = ("draft", "queued", "running", "waiting", "paused", "succeeded", "failed", "cancelled")
 LIVE = frozenset({"queued", "running", "waiting"})
@@ -25,6 +25,7 @@ STAGE_COUNT = len(StageKind)
 class StageState(NamedTuple):
     kind: str
     status: str
+    paused_for: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,14 @@ def _of_stage(stage: StageState, place: int, count: int) -> ExperimentStatus:
             return ExperimentStatus("waiting", f"waiting for {_GATE_WORDS.get(stage.kind, stage.kind)}")
         case StageStatus.PENDING:
             return ExperimentStatus("queued", "queued")
+        case StageStatus.PAUSED:
+            return ExperimentStatus("paused", paused_word(stage.paused_for))
         case status:
             return ExperimentStatus(status, StageStatus(status).label.lower())
+
+
+def paused_word(reason: str) -> str:
+    return "paused (budget)" if reason == PauseReason.BUDGET else "paused"
 
 
 _GATE_WORDS = {StageKind.REVIEW.value: "review", StageKind.APPROVE.value: "approval"}

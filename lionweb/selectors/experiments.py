@@ -112,7 +112,11 @@ def _rows(experiments: list[Any]) -> Iterable[ExperimentRow]:
             owner=one.owner.username,
             teacher=one.endpoint.model,
             student=one.settings_json.get("student", {}).get("base", "bundled"),
-            status=status_of([StageState(stage.kind, stage.status) for stage in own], number, one.planned_iterations),
+            status=status_of(
+                [StageState(stage.kind, stage.status, stage.paused_for) for stage in own],
+                number,
+                one.planned_iterations,
+            ),
             iteration=number,
             planned=one.planned_iterations,
             progress=progress(own, number, one.planned_iterations),

@@ -10,6 +10,7 @@ from django.db.models import Count, F, Max, Q, Sum
 from django.utils import timezone
 
 from lionweb.models import GATES, ItemFailure, MetricPoint, ModelCall, Stage, StageEvent, StageKind, StageStatus
+from lionweb.selectors.experiment_status import paused_word
 
 RATE_WINDOW = timedelta(seconds=60)
 SETTLED_SECONDS = 3.0  # a rate over less time jumps about
@@ -80,7 +81,6 @@ def _view(
     tokens_per_second: float | None,
     now: datetime,
 ) -> StageView:
-    waiting = stage.status == StageStatus.WAITING
     rate = _rate(stage, paid, (now - since).total_seconds()) if since else None
     open_items = max(0, stage.total - stage.done - stage.failed_items)
     return StageView(
@@ -88,7 +88,7 @@ def _view(
         kind=stage.kind,
         title=StageKind(stage.kind).label,
         status=stage.status,
-        word=WAITING_FOR.get(stage.kind, "waiting") if waiting else StageStatus(stage.status).label.lower(),
+        word=_word(stage),
         is_gate=stage.kind in GATES,
         phase=stage.phase,
         note=stage.note,
@@ -103,6 +103,16 @@ def _view(
         tokens_per_second=tokens_per_second,
         seconds_left=open_items / rate if rate else None,
     )
+
+
+def _word(stage: Stage) -> str:
+    match stage.status:
+        case StageStatus.WAITING:
+            return WAITING_FOR.get(stage.kind, "waiting")
+        case StageStatus.PAUSED:
+            return paused_word(stage.paused_for)
+        case status:
+            return StageStatus(status).label.lower()
 
 
 def _rate(stage: Stage, paid: Paid, elapsed: float) -> float | None:

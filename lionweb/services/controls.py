@@ -3,8 +3,19 @@
 from django.db import transaction
 from django.db.models import F
 
-from lionweb.models import ENDED, GATES, Experiment, ItemFailure, Iteration, Lease, Stage, StageStatus, User
-from lionweb.services import audit
+from lionweb.models import (
+    ENDED,
+    GATES,
+    Experiment,
+    ItemFailure,
+    Iteration,
+    Lease,
+    PauseReason,
+    Stage,
+    StageStatus,
+    User,
+)
+from lionweb.services import audit, budget
 from lionweb.services.advance import advance, begin
 from lionweb.services.errors import Refused
 from lionweb.services.transitions import transition
@@ -49,10 +60,12 @@ def pause(*, experiment: Experiment, actor: User | None) -> None:
 
 @transaction.atomic
 def resume(*, experiment: Experiment, actor: User | None) -> None:
-    """Go on where it was paused or cancelled."""
+    """Go on where it was paused or cancelled. Raises Refused where nothing is, or the budget is still spent."""
     stage = current_stage(experiment)
     if stage is None or stage.status not in (StageStatus.PAUSED, StageStatus.CANCELLED):
         raise Refused("Nothing is paused.")
+    if stage.paused_for == PauseReason.BUDGET:
+        budget.check_room(stage)
     for one in stage.iteration.stages.filter(status__in=(StageStatus.PAUSED, StageStatus.CANCELLED)):
         transition(stage=one, to=StageStatus.PENDING, actor=_name(actor))
     audit.record(actor=actor, action="experiment.resume", target=experiment)

@@ -40,6 +40,8 @@ def save_endpoint(
     tokens_per_minute: int,
     input_usd_per_million: float,
     output_usd_per_million: float,
+    batch_input_usd_per_million: float | None = None,
+    batch_output_usd_per_million: float | None = None,
     endpoint: Endpoint | None = None,
 ) -> Endpoint:
     """Add an endpoint, or change one. An empty `api_key` keeps the old key, unless the URL points at another server.
@@ -62,6 +64,8 @@ def save_endpoint(
         "tokens_per_minute": tokens_per_minute,
         "input_usd_per_million": input_usd_per_million,
         "output_usd_per_million": output_usd_per_million,
+        "batch_input_usd_per_million": batch_input_usd_per_million,
+        "batch_output_usd_per_million": batch_output_usd_per_million,
     }
     changed = [field for field, value in values.items() if getattr(endpoint, field) != value]
     if {"base_url", "model"} & set(changed) or api_key:

@@ -1,9 +1,12 @@
+from typing import Any
+
 from django.db import transaction
 
 from distill.errors import SettingsError
 from distill.settings import ExperimentSettings
 from lionweb.models import Endpoint, Experiment, Pool, PoolKind, User
 from lionweb.services import audit
+from lionweb.services.budget import checked_budget
 from lionweb.services.errors import Refused
 
 
@@ -17,11 +20,12 @@ def create_experiment(
     heldout_pool: Pool | None,
     settings: ExperimentSettings,
     cloned_from: Experiment | None = None,
+    budget_usd: float | None = None,
 ) -> Experiment:
     """Freeze settings under a name.
 
     Raises:
-        Refused: the name is empty or the pools do not fit their use.
+        Refused: the name is empty, the budget is no amount, or the pools do not fit their use.
         SettingsError: the pool is too small for the sizes asked for, or the endpoint lacks what the referee needs.
     """
     if not name.strip():
@@ -36,8 +40,10 @@ def create_experiment(
         heldout_pool=heldout_pool,
         settings_json=settings.to_json(),
         cloned_from=cloned_from,
+        budget_usd=checked_budget(budget_usd),
     )
-    audit.record(actor=owner, action="experiment.create", target=experiment, name=experiment.name)
+    limit: dict[str, Any] = {} if budget_usd is None else {"budget_usd": budget_usd}
+    audit.record(actor=owner, action="experiment.create", target=experiment, name=experiment.name, **limit)
     return experiment
 
 

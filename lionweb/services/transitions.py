@@ -5,17 +5,24 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from lionweb.models import ALLOWED_TRANSITIONS, Stage, StageEvent, StageStatus
+from lionweb.models import ALLOWED_TRANSITIONS, PauseReason, Stage, StageEvent, StageStatus
 
 OVER = (StageStatus.SUCCEEDED, StageStatus.FAILED, StageStatus.CANCELLED)
 
 
 @transaction.atomic
 def transition(
-    *, stage: Stage, to: StageStatus, message: str = "", actor: str = "", error: dict[str, str] | None = None
+    *,
+    stage: Stage,
+    to: StageStatus,
+    message: str = "",
+    actor: str = "",
+    error: dict[str, str] | None = None,
+    paused_for: PauseReason = PauseReason.PERSON,
 ) -> bool:
     """Move a stage to a status and write the event, or do nothing and return False where the move is not allowed.
 
+    `paused_for` belongs to the status paused and is forgotten when the stage leaves it.
     The row is locked for the time of the transaction, so of two callers only one moves it.
     """
     now = timezone.now()
@@ -23,6 +30,7 @@ def transition(
     if to not in ALLOWED_TRANSITIONS[current.status]:
         return False
     changes: dict[str, Any] = {"status": to, "error": error, "phase": ""}
+    changes["paused_for"] = paused_for if to == StageStatus.PAUSED else ""
     if to in (StageStatus.RUNNING, StageStatus.WAITING):
         changes["started_at"] = current.started_at or now
     changes["finished_at"] = now if to in OVER else None

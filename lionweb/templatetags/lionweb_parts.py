@@ -21,6 +21,7 @@ SECTIONS = (
     ("workers", "Workers", "cpu", ("/workers",)),
     ("my-reviews", "My reviews", "check-circle", ("/my-reviews",)),
     ("people", "People", "person", ("/people",)),
+    ("ledger", "Ledger", "file", ("/ledger",)),
     ("audit", "Audit", "list", ("/audit",)),
 )
 LEAST_ROLES = {"my-reviews": Role.ANNOTATOR, "people": Role.ADMIN, "audit": Role.RESEARCHER}

@@ -9,16 +9,18 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from distill.errors import DistillError, SettingsError
 from distill.presets import PRESETS, Preset
-from lionweb.estimate import Estimate, estimate
 from lionweb.forms.experiment import ExperimentForm
 from lionweb.forms.settings_fields import field_name, initial_from
 from lionweb.models import Endpoint, EndpointSource, Experiment, Pool, PoolKind, Role
 from lionweb.permissions import needs, signed_in
+from lionweb.plan import Plan
 from lionweb.selectors.experiment_status import STATUSES
 from lionweb.selectors.experiments import DEFAULT_SORT, SORTS, ListState, list_experiments
+from lionweb.selectors.plan import plan_of
 from lionweb.services import controls
 from lionweb.services.errors import Refused
 from lionweb.services.experiments import create_experiment
+from lionweb.smoke import smoke_settings
 
 
 @require_GET
@@ -53,16 +55,20 @@ def new_experiment(request: HttpRequest) -> HttpResponse:
 
 def _create(request: HttpRequest, form: ExperimentForm) -> Experiment | None:
     person, given = signed_in(request), form.cleaned_data
-    names = ("name", "endpoint", "pool", "heldout_pool", "cloned_from")
+    is_smoke = "smoke" in request.POST
+    settings = smoke_settings(form.settings) if is_smoke else form.settings
+    names = ("name", "endpoint", "pool", "heldout_pool", "cloned_from", "budget_usd")
     try:
-        created = create_experiment(owner=person, settings=form.settings, **{name: given[name] for name in names})
+        values = {name: given[name] for name in names}
+        values |= {"name": f"Smoke run: {given['name']}"[:100]} if is_smoke else {}
+        created = create_experiment(owner=person, settings=settings, **values)
     except SettingsError as error:
         form.add_error(field_name(error.field), error.cause.removeprefix(f"{error.field}: "))
         return None
     except Refused as error:
         form.add_error(None, str(error))
         return None
-    if "launch" in request.POST:
+    if "launch" in request.POST or is_smoke:
         _launch(request, created)
     else:
         messages.success(request, f"{created.name} is kept as a draft. Nothing runs until you launch it.")
@@ -79,10 +85,10 @@ def _launch(request: HttpRequest, experiment: Experiment) -> None:
 @needs(Role.RESEARCHER)
 @require_GET
 def experiment_estimate(request: HttpRequest) -> HttpResponse:
-    """The summary box for what the form holds now; half-typed values are passed over."""
+    """The plan for what the form holds now; half-typed values are passed over."""
     form = ExperimentForm(request.GET)
     form.is_valid()
-    return render(request, "experiments/_estimate.html", {"estimate": _estimate(form)})
+    return render(request, "bill/_plan.html", {"plan": _plan(form)})
 
 
 def _page(request: HttpRequest, form: ExperimentForm, status: int = 200) -> HttpResponse:
@@ -91,7 +97,7 @@ def _page(request: HttpRequest, form: ExperimentForm, status: int = 200) -> Http
         "presets": PRESETS.values(),
         "preset": request.GET.get("preset", ""),
         "clone": _cloned(request),
-        "estimate": _estimate(_as_posted(form)),
+        "plan": _plan(_as_posted(form)),
         "has_endpoint": Endpoint.objects.exclude(base_url__startswith="imported:").exists(),
         "has_pool": Pool.objects.filter(kind=PoolKind.SEED, rows__gt=0).exists(),
     }
@@ -108,20 +114,19 @@ def _as_posted(form: ExperimentForm) -> ExperimentForm:
     return posted
 
 
-def _estimate(form: ExperimentForm) -> Estimate | None:
+def _plan(form: ExperimentForm) -> Plan | None:
     given = form.cleaned_data
-    pool, heldout = given.get("pool"), given.get("heldout_pool")
-    if pool is None:
+    pool, endpoint = given.get("pool"), given.get("endpoint")
+    if pool is None or endpoint is None:
         return None
-    heldout_rows = heldout.rows if heldout else None
-    return estimate(form.settings, pool_rows=pool.rows, heldout_rows=heldout_rows, endpoint=given.get("endpoint"))
+    return plan_of(form.settings, pool, given.get("heldout_pool"), endpoint)
 
 
 def _initial(request: HttpRequest) -> dict[str, Any]:
     source = _cloned(request)
     if source:
         chosen = {"name": _next_name(source.name), "endpoint": source.endpoint_id, "pool": source.pool_id}
-        chosen |= {"heldout_pool": source.heldout_pool_id, "cloned_from": source.pk}
+        chosen |= {"heldout_pool": source.heldout_pool_id, "cloned_from": source.pk, "budget_usd": source.budget_usd}
         return initial_from(source.settings) | chosen
     preset = PRESETS.get(request.GET.get("preset", "")) or next(iter(PRESETS.values()))
     return initial_from(preset.settings) | _first_choices(preset) | {"name": request.GET.get("name", "")}

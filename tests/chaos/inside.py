@@ -20,12 +20,15 @@ from lionweb.models import (  # noqa: E402
     Endpoint,
     Experiment,
     Membership,
+    ModelCall,
     Pool,
     Response,
     Review,
     Stage,
 )
 from lionweb.selectors.outcome import outcome_of  # noqa: E402
+from lionweb.selectors.plan import plan_page  # noqa: E402
+from lionweb.services.budget import raise_budget, spent_usd  # noqa: E402
 from lionweb.services.controls import launch, pause, resume, retry  # noqa: E402
 from lionweb.services.experiments import create_experiment  # noqa: E402
 from lionweb.services.replays import replay as replay_iteration  # noqa: E402
@@ -48,6 +51,64 @@ def begin(model, base_url, settings_file, concurrency="4", pool_name=""):
     )
     launch(experiment=experiment, actor=None, count=settings.iterations)
     return experiment.pk
+
+
+def begin_priced(name, base_url, settings_file, changes, budget_usd=""):
+    """A new experiment at the endpoint "priced", which it shares with others like it; launched.
+
+    changes: settings that differ from the file's, as JSON of the same shape.
+    """
+    endpoint, _ = Endpoint.objects.get_or_create(
+        name="priced", defaults={"base_url": base_url, "model": "priced", "max_concurrency": 4, **PRICES}
+    )
+    pool, heldout = ensure_sample_pools()
+    data = json.loads(Path(settings_file).read_text())
+    for group, values in json.loads(changes).items():
+        data[group] = data[group] | values if isinstance(values, dict) else values
+    experiment = create_experiment(
+        owner=ensure_first_user(),
+        name=name,
+        endpoint=endpoint,
+        pool=pool,
+        heldout_pool=heldout,
+        settings=ExperimentSettings.from_json(data),
+        budget_usd=float(budget_usd) if budget_usd else None,
+    )
+    launch(experiment=experiment, actor=None, count=experiment.settings.iterations)
+    return experiment.pk
+
+
+def budget(pk, more_usd=""):
+    """Where the money stands; with `more_usd` the budget is then raised by it above what was spent."""
+    experiment = Experiment.objects.get(pk=pk)
+    spent = spent_usd(experiment=experiment)
+    calls = ModelCall.objects.filter(experiment=experiment)
+    found = {
+        "limit": experiment.budget_usd,
+        "spent": spent,
+        "dearest": max(calls.values_list("cost_usd", flat=True), default=0.0),
+        "paused_for": [[s.iteration.number, s.kind, s.paused_for] for s in _paused(experiment)],
+    }
+    if more_usd:
+        raise_budget(experiment=experiment, actor=None, usd=spent + float(more_usd))
+    return found
+
+
+def _paused(experiment):
+    return Stage.objects.filter(iteration__experiment=experiment, status="paused").select_related("iteration")
+
+
+def plan(pk):
+    """Planned and counted so far: calls, tokens in, tokens out."""
+    total = plan_page(Experiment.objects.get(pk=pk)).total
+    planned, counted = total.planned, total.counted
+    return {
+        "planned": [planned.calls.expected, planned.prompt_tokens.expected, planned.completion_tokens.expected],
+        "counted": [counted.calls, counted.prompt_tokens, counted.completion_tokens],
+    }
+
+
+PRICES = {"input_usd_per_million": 1.0, "output_usd_per_million": 3.0}
 
 
 def control(pk, what):
@@ -140,10 +201,13 @@ def _rows(queryset, *fields):
 
 
 COMMANDS = {
-    "replay": replay,
     "begin": begin,
+    "begin_priced": begin_priced,
+    "budget": budget,
     "control": control,
     "outcome": outcome,
+    "plan": plan,
+    "replay": replay,
     "stages": stages,
     "tables": tables,
 }

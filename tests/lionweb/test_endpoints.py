@@ -372,3 +372,27 @@ class TestInstallation:
     def test_an_endpoint_of_the_installation_cannot_be_saved_over(self, alice):
         with pytest.raises(Refused, match="cannot be edited"):
             endpoints.save_endpoint(actor=alice, endpoint=self.bundled(), **FORM)
+
+
+class TestBatchPrices:
+    def test_they_are_optional_saved_and_audited(self, researcher, saved):
+        prices = {"batch_input_usd_per_million": "0.075", "batch_output_usd_per_million": "0.3"}
+        assert saved.batch_input_usd_per_million is None
+        researcher.post(f"/endpoints/{saved.pk}/", FORM | prices)
+        saved.refresh_from_db()
+        assert (saved.batch_input_usd_per_million, saved.batch_output_usd_per_million) == (0.075, 0.3)
+        assert AuditEvent.objects.get(action="endpoint.change").detail["batch_input_usd_per_million"] == 0.075
+        assert "$0.30 out" in researcher.get("/endpoints/").content.decode()
+
+    def test_one_of_them_alone_is_refused(self, researcher, saved):
+        answer = researcher.post(f"/endpoints/{saved.pk}/", FORM | {"batch_input_usd_per_million": "0.075"})
+        assert answer.status_code == 422
+        assert answer.context["form"].errors["batch_output_usd_per_million"] == [
+            "Give both batch prices, or leave both empty."
+        ]
+
+    def test_a_changed_price_is_kept_with_what_it_became(self, researcher, saved):
+        researcher.post(f"/endpoints/{saved.pk}/", FORM | {"output_usd_per_million": "2.5"})
+        saved.refresh_from_db()
+        assert saved.output_usd_per_million == 2.5
+        assert AuditEvent.objects.get(action="endpoint.change").detail["output_usd_per_million"] == 2.5

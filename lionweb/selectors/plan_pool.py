@@ -1,0 +1,65 @@
+"""The first pools of an experiment before it is made: how many, how many are answered already, and a sample of them."""
+
+import random
+from dataclasses import dataclass
+from datetime import datetime
+
+from distill.first_pools import first_pools
+from distill.settings import ExperimentSettings
+from distill.teacher import answer_fingerprint
+from lionweb.models import Endpoint, Instruction, Pool, PoolEntry, Response
+from lionweb.plan import PoolCounts
+
+SAMPLE = 60
+SLICE = 20_000
+
+
+@dataclass(frozen=True)
+class PlannedPool:
+    counts: PoolCounts
+    sample: tuple[Instruction, ...]
+
+
+def planned_pool(
+    settings: ExperimentSettings, pool: Pool, heldout_pool: Pool | None, endpoint: Endpoint, as_of: datetime | None
+) -> PlannedPool | None:
+    """Drawn as the launch will draw it. None where the pool is too small for the sizes asked for.
+
+    as_of: answers that came later do not count as there already.
+    """
+    sizes = settings.pools
+    ids = _entries(pool)
+    left = len(ids) - (0 if heldout_pool else sizes.heldout)
+    if left < 1 or sizes.train > left or sizes.cache > left:
+        return None
+    drawn = first_pools(ids, _entries(heldout_pool) if heldout_pool else None, sizes, settings.seed)
+    answer, heldout = {*drawn.train, *drawn.heldout}, set(drawn.heldout)
+    compare = set(drawn.cache) - answer
+    counts = PoolCounts(
+        train=len(drawn.train),
+        cache=len(drawn.cache),
+        heldout=len(heldout),
+        to_answer=len(answer),
+        to_compare=len(compare),
+        answered=_answered(answer, settings, endpoint, as_of),
+        answered_cache=_answered(compare, settings, endpoint, as_of),
+    )
+    everything = sorted(answer | compare)
+    chosen = random.Random(settings.seed).sample(everything, min(SAMPLE, len(everything)))
+    return PlannedPool(counts, tuple(Instruction.objects.filter(pk__in=chosen)))
+
+
+def _entries(pool: Pool) -> list[int]:
+    kept = PoolEntry.objects.filter(pool=pool, instruction__deleted_at__isnull=True).order_by("position")
+    return list(kept.values_list("instruction_id", flat=True))
+
+
+def _answered(ids: set[int], settings: ExperimentSettings, endpoint: Endpoint, as_of: datetime | None) -> int:
+    """Counted slice by slice: a list of a million ids is no query."""
+    found = Response.objects.filter(author=endpoint.author, sampling_hash=answer_fingerprint(settings.teacher))
+    found = found.filter(created_at__lt=as_of) if as_of else found
+    if not ids or not found.exists():
+        return 0
+    order = sorted(ids)
+    slices = (order[at : at + SLICE] for at in range(0, len(order), SLICE))
+    return sum(found.filter(instruction__in=one).count() for one in slices)
