@@ -10,9 +10,9 @@ from django.db.models import Avg, Count, F, QuerySet, Sum
 
 from distill.fingerprints import referee_name
 from distill.records import Purpose
+from distill.referee_modes import CALL_MODES, MODE_OF_ORDER
 from distill.teacher import answer_fingerprint
 from lionweb.models import Classification, Experiment, Membership, ModelCall, Response, Review
-from distill.referee_modes import CALL_MODES, MODE_OF_ORDER
 
 COMPLETED = ("ok", "length", "truncated", "empty")
 
