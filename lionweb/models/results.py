@@ -64,6 +64,12 @@ class Review(models.Model):
             ),
         ]
 
+    @property
+    def is_preference(self) -> bool:
+        """Imported: the judge named the better answer and gave no scores. What was unreadable has an order or no words."""
+        said = self.referee.startswith("imported:") and self.order == "none" and self.explanation
+        return self.score_teacher is None and bool(said)
+
 
 VERDICTS = [(v.value, v.value) for v in Verdict]
 

@@ -74,9 +74,8 @@ def import_judged(*, files: Sequence[JudgedFile], wanted: Wanted, max_instructio
     if first is None:
         problems.raise_if_any()
         raise PoolError("The files hold no judgement.", "Give at least one pair.")
-    pool = reserve(
-        checked_name(wanted.name, PoolKind.SEED), PoolKind.SEED, ", ".join(f.name for f in files), wanted.owner
-    )
+    filename = ", ".join(one.name for one in files).replace("\x00", "")
+    pool = reserve(checked_name(wanted.name, PoolKind.SEED), PoolKind.SEED, filename, wanted.owner)
     experiment = _experiment(wanted, pool, first)
     iteration = _iteration(experiment, first.student.model)
     with connection.cursor() as cursor:

@@ -87,10 +87,12 @@ class TestImport:
         assert set(Review.objects.values_list("score_teacher", flat=True)) == {None}
         assert Review.objects.order_by("pk")[0].explanation == "Prefers the teacher's answer."
         assert made.settings.referee.tau == 0.5
+        assert all(review.is_preference for review in Review.objects.all())
 
     def test_what_cannot_be_read_is_unscored(self, alice):
         do_import([plain(score_teacher=None, score_student=None, review="Hm.")], alice)
 
+        assert not Review.objects.get().is_preference
         assert Classification.objects.get().referee_verdict == "unscored"
 
     def test_the_stages_until_judge_are_done_and_people_may_review(self, alice, django_capture_on_commit_callbacks):
@@ -250,6 +252,15 @@ class TestPages:
 
         assert "1 won, 1 tied, 1 lost" in text
         assert "50\u00a0%" in text and "17.0" in text and "3.0" in text
+
+    def test_a_preference_is_shown_as_one_and_not_as_an_unusable_score(self, client, alice):
+        do_import([plain(score_teacher=None, score_student=None, order="none", preference="teacher")], alice)
+        client.force_login(alice)
+
+        text = client.get(reverse("instruction", args=[Instruction.objects.get().pk])).content.decode()
+
+        assert "preference, no scores" in text and "Prefers the teacher&#x27;s answer." in text
+        assert "no usable score" not in text
 
     def test_an_iteration_that_is_not_there_is_not_found(self, client, alice):
         made = do_import([plain()], alice)
