@@ -9,6 +9,7 @@ from distill.settings import ExperimentSettings
 from distill.teacher import answer_fingerprint
 from lionweb.models import Endpoint, Instruction, Pool, PoolEntry, Response
 from lionweb.plan import PoolCounts
+from lionweb.services import leaks
 
 SAMPLE = 60
 SLICE = 20_000
@@ -28,7 +29,7 @@ def planned_pool(
     as_of: answers that came later do not count as there already.
     """
     sizes = settings.pools
-    ids = _entries(pool)
+    ids = _entries(pool, unleaked=settings.generator.leak_policy == "block")
     left = len(ids) - (0 if heldout_pool else sizes.heldout)
     if left < 1 or sizes.train > left or sizes.cache > left:
         return None
@@ -49,8 +50,9 @@ def planned_pool(
     return PlannedPool(counts, tuple(Instruction.objects.filter(pk__in=chosen)))
 
 
-def _entries(pool: Pool) -> list[int]:
+def _entries(pool: Pool, *, unleaked: bool = False) -> list[int]:
     kept = PoolEntry.objects.filter(pool=pool, instruction__deleted_at__isnull=True).order_by("position")
+    kept = kept.exclude(leaks.is_leaked()) if unleaked else kept
     return list(kept.values_list("instruction_id", flat=True))
 
 
