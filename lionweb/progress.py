@@ -6,7 +6,7 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from lionweb.models import Experiment, Iteration, Stage, StageStatus
+from lionweb.models import Experiment, Iteration, PauseReason, Stage, StageStatus
 
 STOPPED = (StageStatus.FAILED, StageStatus.PAUSED, StageStatus.WAITING, StageStatus.CANCELLED)
 
@@ -58,6 +58,8 @@ def why_it_stopped(stage: Stage) -> str:
     """One paragraph for the terminal."""
     error = stage.error or {}
     what = f"{_name(stage)} is {stage.status}."
+    if stage.paused_for == PauseReason.BUDGET:
+        return f"{_name(stage)} is paused (budget): the money is spent. Raise the budget on the experiment's page."
     again = (
         f"Then: ./lion iterate {stage.iteration.experiment_id} --retry" if stage.status == StageStatus.FAILED else ""
     )

@@ -10,7 +10,7 @@ from django.db import transaction
 from distill.records import CallOutcome, ChatRequest
 from lionweb.models import Lease
 from lionweb.services import leases
-from lionweb.services.budget import Limit, Money, hold_money, read_money
+from lionweb.services.budget import Limit, Money, hold_money, is_limited, read_money
 from lionweb.stages.part import CallPart
 
 _LOOKS = 3
@@ -46,7 +46,8 @@ class Spending:
     def claim(self) -> list[ChatRequest]:
         """The next block, at most as large as the money is; empty when nothing is left, or nothing can be paid now."""
         with transaction.atomic():
-            hold_money(self.part.stage.iteration.experiment_id)
+            if is_limited(self.part.stage.iteration_id):
+                hold_money(self.part.stage.iteration.experiment_id)
             self._give_back_undrawn()
             self.read()
             room = self._money.room(self._money.others + len(self._held))

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 from django.db import connection, transaction
-from django.db.models import Count, Sum
+from django.db.models import Count, Q, Sum
 
 from distill.settings import ExperimentSettings
 from lionweb.models import (
@@ -94,6 +94,11 @@ def limits_of(iteration: Iteration) -> tuple[Limit, ...]:
         spent = spent_usd(experiment=fresh.experiment, iteration=fresh)
         found.append(Limit(f"iteration {fresh.number}", fresh.budget_usd, spent))
     return tuple(found)
+
+
+def is_limited(iteration_id: int) -> bool:
+    limited = Q(budget_usd__isnull=False) | Q(experiment__budget_usd__isnull=False)
+    return Iteration.objects.filter(limited, pk=iteration_id).exists()
 
 
 def read_money(part: CallPart, lease: Lease | None = None) -> Money:

@@ -100,7 +100,7 @@ def test_the_summary_counts_again_when_a_value_changes(page, sign_in, alice):
     make.make_pool(rows=240)
     sign_in(alice).goto("/experiments/new/")
     page.get_by_label("New from hard").fill("100")
-    page.locator("#estimate").get_by_role("row", name="Generated 112").wait_for(timeout=5000)
+    page.locator("#estimate").get_by_role("row", name="Generated 157").wait_for(timeout=5000)
     page.get_by_label("Train Pool, first size").fill("99999")
     page.locator("#estimate").get_by_text("large enough").wait_for(timeout=5000)
 

@@ -227,19 +227,21 @@ MADE = DEMO.generator.hard + DEMO.generator.easy
 
 class TestEstimate:
     def test_calls_of_the_demo_are_counted_from_the_real_pools(self, researcher, pools):
-        page = researcher.get(f"{NEW}?preset=bundled-demo")
-        found = page.context["estimate"]
-        assert (found.train, found.cache, found.heldout) == (DEMO.pools.train, DEMO.pools.cache, DEMO.pools.heldout)
-        assert (found.first.answers, found.first.reviews, found.first.generated) == (ANSWERS, 0, MADE)
+        plan = researcher.get(f"{NEW}?preset=bundled-demo").context["plan"]
+        counts = plan.counts
+        assert (counts.train, counts.cache, counts.heldout) == (DEMO.pools.train, DEMO.pools.cache, DEMO.pools.heldout)
+        assert counts.to_answer + counts.to_compare == ANSWERS
+        assert {row.purpose for row in plan.rows} == {"answer", "generate"}, "likelihood reviews are no calls"
+        assert plan.new_per_iteration == MADE
 
     def test_the_referee_reads_every_pair_twice_and_the_base_once_more(self, researcher, pools):
         values = filled(researcher.get(f"{NEW}?preset=bundled-demo"), referee__mode="pairwise", iterations="2")
-        found = researcher.get("/experiments/new/estimate/", values).context["estimate"]
+        plan = researcher.get("/experiments/new/estimate/", values).context["plan"]
+        first, second = (row.calls for row in plan.rows if row.stage == "judge")
         cache, heldout = DEMO.pools.cache, DEMO.pools.heldout
-        assert found.first.reviews == 2 * (cache + 2 * heldout)
-        assert found.all.reviews == found.first.reviews + 2 * (cache + MADE + heldout)
-        assert found.all.answers == ANSWERS + MADE
-        assert found.output_usd_at_most > 0
+        assert first.low == 2 * (cache + 2 * heldout)
+        assert second.high >= 2 * (cache + MADE + heldout)
+        assert plan.total.usd.expected > 0
 
     def test_half_typed_values_and_small_pools_give_a_sentence_not_an_error(self, researcher, pools):
         answer = researcher.get("/experiments/new/estimate/", {"pool": pools[0].pk, "pools__train": "9999999"})
