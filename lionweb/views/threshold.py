@@ -29,11 +29,12 @@ def data(request: HttpRequest, pk: int) -> JsonResponse:
 
 @require_GET
 def exact(request: HttpRequest, pk: int) -> JsonResponse:
-    """The counts at `tau`, also between the edges of the bins."""
-    form = ApplyForm(request.GET)
+    """The counts at `tau`, also between the edges of the bins; without it those at the iteration's own."""
+    iteration = _iteration(request, pk)
+    form = ApplyForm(request.GET if "tau" in request.GET else {"tau": iteration.tau})
     if not form.is_valid():
         return JsonResponse({"error": form.errors["tau"][0]}, status=400)
-    return JsonResponse(what_if(_iteration(request, pk), form.cleaned_data["tau"]).to_json())
+    return JsonResponse(what_if(iteration, form.cleaned_data["tau"]).to_json())
 
 
 @needs(Role.RESEARCHER)

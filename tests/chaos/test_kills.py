@@ -94,8 +94,8 @@ def test_a_killed_process_changes_nothing(stack, settings_file, undisturbed, nam
 
 def test_the_ledger_knows_every_call_that_came_back(stack, undisturbed):
     paid = stack.number(
-        "SELECT count(*) FROM lionweb_modelcall c JOIN lionweb_endpoint e ON e.id = c.endpoint_id "
-        "WHERE e.model = 'undisturbed' AND c.paid"
+        "SELECT count(*) FROM lionweb_modelcall c JOIN lionweb_experiment e ON e.id = c.experiment_id "
+        "WHERE e.name = 'undisturbed' AND c.paid"
     )
     expected = len(undisturbed["teacher responses"]) + len(undisturbed["reviews"]) + len(undisturbed["candidates"])
     assert paid == expected

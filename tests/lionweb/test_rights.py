@@ -36,6 +36,8 @@ WRITERS = {
     "experiment-resume": Role.RESEARCHER,
     "experiment-cancel": Role.RESEARCHER,
     "stage-retry": Role.RESEARCHER,
+    "threshold-apply": Role.RESEARCHER,
+    "threshold-replay": Role.RESEARCHER,
     "pool-upload": Role.RESEARCHER,
     "endpoint-add": Role.RESEARCHER,
     "endpoint-edit": Role.RESEARCHER,
