@@ -20,7 +20,9 @@ class Endpoint(models.Model):
     tokens_per_minute = models.PositiveIntegerField(default=0)
     input_usd_per_million = models.FloatField(default=0)
     output_usd_per_million = models.FloatField(default=0)
-    batch_input_usd_per_million = models.FloatField(null=True)  # null: the endpoint has no batches, or no price for them
+    batch_input_usd_per_million = models.FloatField(
+        null=True
+    )  # null: the endpoint has no batches, or no price for them
     batch_output_usd_per_million = models.FloatField(null=True)
     supports_json_schema = models.BooleanField(null=True)
     supports_logprobs = models.BooleanField(null=True)
