@@ -11,4 +11,5 @@ urlpatterns = [
     path("", include("lionweb.urls_people")),
     path("", include("lionweb.urls_review")),
     path("", include("lionweb.urls_approvals")),
+    path("", include("lionweb.urls_referee")),
 ]

@@ -56,12 +56,20 @@ class ExperimentForm(forms.Form):
         empty_label="Split off the instruction pool",
         help_text="Measured after every training, never trained on. The held-out size below says how many.",
     )
+    second_endpoint = EndpointChoice(
+        Endpoint.objects.none(),
+        label="Second referee's endpoint",
+        required=False,
+        empty_label="None",
+        help_text="Only asked where the referee's settings below name a second referee. Another model than the teacher's.",
+    )
     cloned_from = forms.ModelChoiceField(Experiment.objects.all(), required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields.update(settings_fields.form_fields())
         self._choose("endpoint", Endpoint.objects.order_by("name"))
+        self._choose("second_endpoint", Endpoint.objects.order_by("name"))
         self._choose("pool", Pool.objects.filter(kind=PoolKind.SEED, rows__gt=0).order_by("name"))
         self._choose("heldout_pool", Pool.objects.filter(kind=PoolKind.HELDOUT, rows__gt=0).order_by("name"))
 
@@ -78,7 +86,7 @@ class ExperimentForm(forms.Form):
         return self.cleaned_data
 
     def main_fields(self) -> list[BoundField]:
-        return [self[name] for name in ("name", "endpoint", "pool", "heldout_pool")]
+        return [self[name] for name in ("name", "endpoint", "pool", "heldout_pool", "second_endpoint")]
 
     def groups(self) -> Iterator[FieldGroup]:
         for group in settings_fields.GROUPS:

@@ -17,17 +17,20 @@ def create_experiment(
     heldout_pool: Pool | None,
     settings: ExperimentSettings,
     cloned_from: Experiment | None = None,
+    second_endpoint: Endpoint | None = None,
 ) -> Experiment:
     """Freeze settings under a name.
 
     Raises:
         Refused: the name is empty or the pools do not fit their use.
-        SettingsError: the pool is too small for the sizes asked for, or the endpoint lacks what the referee needs.
+        SettingsError: the pool is too small for the sizes asked for, the endpoint lacks what the referee needs, or the second
+            referee has no endpoint of its own.
     """
     if not name.strip():
         raise Refused("The experiment has no name.", "Give it one; it stands in every list.")
     _check_pools(pool, heldout_pool, settings)
     _check_features(endpoint, settings)
+    _check_second(endpoint, second_endpoint, settings)
     experiment = Experiment.objects.create(
         name=name.strip(),
         owner=owner,
@@ -36,6 +39,7 @@ def create_experiment(
         heldout_pool=heldout_pool,
         settings_json=settings.to_json(),
         cloned_from=cloned_from,
+        second_endpoint=second_endpoint,
     )
     audit.record(actor=owner, action="experiment.create", target=experiment, name=experiment.name)
     return experiment
@@ -60,3 +64,11 @@ def _check_features(endpoint: Endpoint, settings: ExperimentSettings) -> None:
     needs_schema = settings.referee.mode == "pairwise" and settings.referee.structured_output == "on"
     if needs_schema and endpoint.supports_json_schema is False:
         raise SettingsError("referee.structured_output", f"is on, but {endpoint.name} has none. Choose auto or off.")
+
+
+def _check_second(endpoint: Endpoint, second: Endpoint | None, settings: ExperimentSettings) -> None:
+    """A second referee must be another one: the same model would agree with itself."""
+    if second is None and settings.referee.second_referee != "off":
+        raise SettingsError("second_endpoint", "must be chosen where a second referee is asked, or turn it off.")
+    if second is not None and second.author == endpoint.author:
+        raise SettingsError("second_endpoint", "must be another model than the teacher's.")

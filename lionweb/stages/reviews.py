@@ -13,7 +13,7 @@ from distill.failures import TRIES
 from distill.fingerprints import referee_name
 from distill.records import CallOutcome, ChatRequest, Completion, Finish, Purpose
 from distill.referee import ORDERS, parse_review, review_request
-from lionweb.models import Claim, ItemFailure, Lease, Response, Review, Stage
+from lionweb.models import Claim, Endpoint, ItemFailure, Lease, Response, Review, Stage
 from lionweb.services import leases
 from lionweb.stages import outcomes as common
 from lionweb.stages.pairs import make_pair, student_responses, teacher_responses
@@ -28,21 +28,31 @@ class PairwiseReviews:
     def __init__(self, stage: Stage) -> None:
         experiment = stage.iteration.experiment
         self.stage = stage
-        self.endpoint = experiment.endpoint
+        self.endpoint = self._endpoint()
         self.settings = experiment.settings.referee
-        self.referee = referee_name(experiment.settings, self.endpoint.author)
+        self.referee = self._named(referee_name(experiment.settings, self.endpoint.author))
         self.prefix = f"review:{self.referee}:"
         self.structured = self.settings.structured_output == "on" or (
             self.settings.structured_output == "auto" and bool(self.endpoint.supports_json_schema)
         )
 
+    def _endpoint(self) -> Endpoint:
+        return self.stage.iteration.experiment.endpoint
+
+    def _named(self, referee: str) -> str:
+        """The name under which the reviews are kept."""
+        return referee
+
+    def _students_asked_about(self) -> QuerySet[Response]:
+        return student_responses(self.stage.iteration)
+
     def total_rows(self) -> int:
-        return student_responses(self.stage.iteration).count() * len(ORDERS)
+        return self._students_asked_about().count() * len(ORDERS)
 
     def _todo(self, order: str) -> QuerySet[Response]:
         """Student responses whose review in this order has no scores yet, and may be asked (again)."""
         teacher = teacher_responses(self.stage.iteration).filter(instruction=OuterRef("instruction")).values("pk")[:1]
-        rows = student_responses(self.stage.iteration).annotate(teacher_id=Subquery(teacher))
+        rows = self._students_asked_about().annotate(teacher_id=Subquery(teacher))
         same_pair = self._reviews(order).filter(student_response=OuterRef("pk"))
         asked = same_pair.order_by().values("student_response").annotate(n=Count("pk")).values("n")
         failed = ItemFailure.objects.filter(stage=self.stage, attempts__gte=TRIES, key=self._key(order))
@@ -135,7 +145,7 @@ class PairwiseReviews:
     def _students(self, instructions: list[int]) -> dict[tuple[int, str], list[Response]]:
         """The compared student responses by instruction and digest of their words."""
         found: dict[tuple[int, str], list[Response]] = defaultdict(list)
-        rows = student_responses(self.stage.iteration).filter(instruction__in=instructions)
+        rows = self._students_asked_about().filter(instruction__in=instructions)
         for row in rows.annotate(digest=MD5("text")):
             found[row.instruction_id, row.digest].append(row)
         return found

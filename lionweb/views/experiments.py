@@ -53,7 +53,7 @@ def new_experiment(request: HttpRequest) -> HttpResponse:
 
 def _create(request: HttpRequest, form: ExperimentForm) -> Experiment | None:
     person, given = signed_in(request), form.cleaned_data
-    names = ("name", "endpoint", "pool", "heldout_pool", "cloned_from")
+    names = ("name", "endpoint", "pool", "heldout_pool", "cloned_from", "second_endpoint")
     try:
         created = create_experiment(owner=person, settings=form.settings, **{name: given[name] for name in names})
     except SettingsError as error:
@@ -122,6 +122,7 @@ def _initial(request: HttpRequest) -> dict[str, Any]:
     if source:
         chosen = {"name": _next_name(source.name), "endpoint": source.endpoint_id, "pool": source.pool_id}
         chosen |= {"heldout_pool": source.heldout_pool_id, "cloned_from": source.pk}
+        chosen |= {"second_endpoint": source.second_endpoint_id}
         return initial_from(source.settings) | chosen
     preset = PRESETS.get(request.GET.get("preset", "")) or next(iter(PRESETS.values()))
     return initial_from(preset.settings) | _first_choices(preset) | {"name": request.GET.get("name", "")}
