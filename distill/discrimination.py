@@ -44,10 +44,34 @@ def judge(reviews: Sequence[Review], tau: float, *, orders_needed: int) -> Judge
         return UNSCORED
     teacher = fmean(t for t, _ in usable.values() if t is not None)
     student = fmean(s for _, s in usable.values() if s is not None)
-    gap = round(teacher - student, _DIGITS)
+    gap, verdict = gap_and_verdict(teacher - student, tau)
     signs = {(t > s) - (t < s) for t, s in usable.values() if t is not None and s is not None}
-    verdict = Verdict.HARD if gap >= tau else Verdict.EASY
     return Judgement(round(teacher, _DIGITS), round(student, _DIGITS), gap, verdict, {-1, 1} <= signs)
+
+
+def gap_and_verdict(gap: float, tau: float) -> tuple[float, Verdict]:
+    """The gap as it is stored, and what follows from it."""
+    gap = round(gap, _DIGITS)
+    return gap, Verdict.HARD if gap >= tau else Verdict.EASY
+
+
+def averaged(by_referee: Sequence[Sequence[Review]]) -> list[Review]:
+    """One review an order, its scores the mean over the referees; each referee's reviews oldest first.
+
+    A referee without usable scores for an order that any of them was asked leaves that order without scores: a mean
+    over some of the referees would be on another scale than the rest.
+    """
+    latest = [{r.order: r for r in reviews if _has_scores(r)} for reviews in by_referee]
+    asked = dict.fromkeys(r.order for reviews in by_referee for r in reviews)
+    return [_mean_review(order, [found.get(order) for found in latest]) for order in asked]
+
+
+def _mean_review(order: str, found: Sequence[Review | None]) -> Review:
+    teacher = [r.score_teacher for r in found if r is not None and r.score_teacher is not None]
+    student = [r.score_student for r in found if r is not None and r.score_student is not None]
+    if len(teacher) < len(found):
+        return Review("", order, "", None, None)
+    return Review("", order, "", fmean(teacher), fmean(student))
 
 
 def seed_sets(verdicts: Mapping[str, Verdict]) -> dict[Difficulty, list[str]]:

@@ -161,6 +161,23 @@ class RefereeSettings:
     structured_output: str = setting(
         "auto", "Ask for scores as JSON by schema where the endpoint supports it.", choices=("auto", "on", "off")
     )
+    length_adjusted: bool = setting(
+        False, "Take the part of the gap that the difference in length alone explains out before it meets tau."
+    )
+    stability_percent: float = setting(
+        0.0,
+        "Share of the Cache Pool's pairs that the referee is asked about a second time: shows how far it agrees with itself. Costs calls.",
+        low=0,
+        high=100,
+    )
+    second_referee: str = setting(
+        "off",
+        "sample: a second endpoint scores a share of the pairs too, which shows whether the teacher favours itself. average: it scores all of them and both referees' scores are averaged; a pair is scored only if both gave usable scores. Costs calls.",
+        choices=("off", "sample", "average"),
+    )
+    second_percent: float = setting(
+        5.0, "Share of the Cache Pool's pairs that the second referee scores when sampling.", low=0, high=100
+    )
 
     rubric: str = setting(
         "",
@@ -172,6 +189,11 @@ class RefereeSettings:
         check(self, "referee")
         if len(self.rubric) > MAX_RUBRIC or "\x00" in self.rubric:
             raise SettingsError("referee.rubric", f"must be text of at most {MAX_RUBRIC:,} characters.")
+        repeatable = self.mode in ("pairwise", "reference")
+        if not repeatable and self.stability_percent:
+            raise SettingsError("referee.stability_percent", f"must be 0 in {self.mode} mode: no pair is asked about.")
+        if not repeatable and self.second_referee != "off":
+            raise SettingsError("referee.second_referee", f"must be off in {self.mode} mode: no pair is asked about.")
 
     @property
     def sampling(self) -> Sampling:

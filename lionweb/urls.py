@@ -14,4 +14,5 @@ urlpatterns = [
     path("", include("lionweb.urls_approvals")),
     path("", include("lionweb.urls_threshold")),
     path("", include("lionweb.urls_judged")),
+    path("", include("lionweb.urls_referee")),
 ]

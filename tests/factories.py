@@ -8,6 +8,7 @@ from pathlib import Path
 
 from django.utils import timezone
 
+from distill.fingerprints import referee_name
 from distill.records import Instruction as Text
 from distill.records import Purpose
 from distill.settings import ExperimentSettings, GeneratorSettings, PoolSettings, RefereeSettings
@@ -195,9 +196,10 @@ def make_response(
     return Response.objects.get_or_create(**sampling, defaults=values | changes)[0]
 
 
-def make_reviews(teacher, student, score_teacher, score_student):
+def make_reviews(
+    teacher, student, score_teacher, score_student, referee="pairwise:teacher-large@https://api.example.org/v1#0000"
+):
     """One review in each order."""
-    referee = "pairwise:teacher-large@https://api.example.org/v1#0000"
     for order in ("teacher_first", "student_first"):
         Review.objects.create(
             teacher_response=teacher,
@@ -217,11 +219,12 @@ def classify(iteration, checkpoint, instructions, gaps, pool="cache", **changes)
     if changes.get("for_review"):
         changes = {"review_state": "pending"} | changes
     made = []
+    referee = referee_name(iteration.experiment.settings, iteration.experiment.endpoint.author)
     for instruction, gap in zip(instructions, gaps, strict=False):
         teacher, student = make_response(instruction), make_response(instruction, checkpoint=checkpoint)
         top = None if gap is None else min(10.0, max(1.0, 8.0 + min(0.0, gap)))
         low = None if gap is None else min(10.0, max(1.0, top - gap))
-        make_reviews(teacher, student, top, low)
+        make_reviews(teacher, student, top, low, referee)
         made.append(
             Classification(
                 iteration=iteration,

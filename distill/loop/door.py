@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from distill.errors import SettingsError
 from distill.first_pools import FirstPools
 from distill.loop.calls import Calls
 from distill.loop.folder import CONDITIONS, RunFolder
@@ -28,6 +29,7 @@ def run_from_files(options: Namespace, say: Say) -> dict[str, Any]:
     """Run what the options ask for; returns the content of result.json. Raises DistillError."""
     given = Given.read(options.preset, options.settings, seed=options.seed, iterations=options.iterations)
     asked = given.settings()
+    _refuse_what_needs_the_web_app(asked)
     pool = read_instructions(options.pool, say, keep_good=options.keep_good)
     heldout = read_instructions(options.heldout, say, keep_good=options.keep_good) if options.heldout else None
     teacher = choose_teacher(options)
@@ -39,6 +41,14 @@ def run_from_files(options: Namespace, say: Say) -> dict[str, Any]:
         if settings.gates.review != "skip" or settings.gates.approval != "skip":
             say("The gates for people are passed over: review and approval need the web app.")
         return _run(settings, first, teacher, folder, options, say, should_stop)
+
+
+def _refuse_what_needs_the_web_app(settings: ExperimentSettings) -> None:
+    """These would be passed over in silence: a run from files has one endpoint, and no page that shows the figures."""
+    if settings.referee.second_referee != "off":
+        raise SettingsError("referee.second_referee", "must be off here: a second endpoint needs the web app.")
+    if settings.referee.stability_percent:
+        raise SettingsError("referee.stability_percent", "must be 0 here: what it measures is shown by the web app.")
 
 
 def _run(

@@ -76,6 +76,13 @@ class ExperimentForm(forms.Form):
         widget=forms.NumberInput(attrs={"step": "any", "min": "0"}),
         help_text="Paid calls stop before they pass it: the experiment pauses, keeps everything, and goes on once you raise it.",
     )
+    second_endpoint = EndpointChoice(
+        Endpoint.objects.none(),
+        label="Second referee's endpoint",
+        required=False,
+        empty_label="None",
+        help_text="Only asked where the referee's settings below name a second referee. Another model than the teacher's.",
+    )
     cloned_from = forms.ModelChoiceField(Experiment.objects.all(), required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -84,6 +91,7 @@ class ExperimentForm(forms.Form):
         self.rubrics = {one.version: one for one in used_rubrics()}
         self._offer_rubrics()
         self._choose("endpoint", Endpoint.objects.exclude(base_url__startswith="imported:").order_by("name"))
+        self._choose("second_endpoint", Endpoint.objects.exclude(base_url__startswith="imported:").order_by("name"))
         self._choose("pool", Pool.objects.filter(kind=PoolKind.SEED, rows__gt=0).order_by("name"))
         self._choose("heldout_pool", Pool.objects.filter(kind=PoolKind.HELDOUT, rows__gt=0).order_by("name"))
 
@@ -118,7 +126,8 @@ class ExperimentForm(forms.Form):
             self.cleaned_data[name] = chosen.text
 
     def main_fields(self) -> list[BoundField]:
-        return [self[name] for name in ("name", "endpoint", "pool", "heldout_pool", "budget_usd")]
+        names = ("name", "endpoint", "pool", "heldout_pool", "budget_usd", "second_endpoint")
+        return [self[name] for name in names]
 
     def groups(self) -> Iterator[FieldGroup]:
         for group in settings_fields.GROUPS:

@@ -62,6 +62,9 @@ LABELS = {
     "approval_sample_percent": "Approval sample (%)",
     "review_stop_percent": "Wrong verdicts accepted (%)",
     "train_on_cut": "Train on cut answers",
+    "length_adjusted": "Length-adjusted gap",
+    "stability_percent": "Asked a second time (%)",
+    "second_percent": "Second referee's sample (%)",
     "save_every_steps": "Resume point every (steps)",
 }
 

@@ -21,17 +21,20 @@ def create_experiment(
     settings: ExperimentSettings,
     cloned_from: Experiment | None = None,
     budget_usd: float | None = None,
+    second_endpoint: Endpoint | None = None,
 ) -> Experiment:
     """Freeze settings under a name.
 
     Raises:
         Refused: the name is empty, the budget is no amount, or the pools do not fit their use.
-        SettingsError: the pool is too small for the sizes asked for, or the endpoint lacks what the referee needs.
+        SettingsError: the pool is too small for the sizes asked for, the endpoint lacks what the referee needs, or the second
+            referee has no endpoint of its own.
     """
     if not name.strip():
         raise Refused("The experiment has no name.", "Give it one; it stands in every list.")
     _check_pools(pool, heldout_pool, settings)
     _check_features(endpoint, settings)
+    _check_second(endpoint, second_endpoint, settings)
     experiment = Experiment.objects.create(
         name=name.strip(),
         owner=owner,
@@ -41,6 +44,7 @@ def create_experiment(
         settings_json=settings.to_json(),
         cloned_from=cloned_from,
         budget_usd=checked_budget(budget_usd),
+        second_endpoint=second_endpoint,
     )
     limit: dict[str, Any] = {} if budget_usd is None else {"budget_usd": budget_usd}
     audit.record(actor=owner, action="experiment.create", target=experiment, name=experiment.name, **limit)
@@ -70,3 +74,11 @@ def _check_features(endpoint: Endpoint, settings: ExperimentSettings) -> None:
     )
     if needs_schema and endpoint.supports_json_schema is False:
         raise SettingsError("referee.structured_output", f"is on, but {endpoint.name} has none. Choose auto or off.")
+
+
+def _check_second(endpoint: Endpoint, second: Endpoint | None, settings: ExperimentSettings) -> None:
+    """A second referee must be another one: the same model would agree with itself."""
+    if second is None and settings.referee.second_referee != "off":
+        raise SettingsError("second_endpoint", "must be chosen where a second referee is asked, or turn it off.")
+    if second is not None and second.author == endpoint.author:
+        raise SettingsError("second_endpoint", "must be another model than the teacher's.")

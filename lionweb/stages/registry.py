@@ -10,6 +10,7 @@ from lionweb.stages.classify import Classify, review_part
 from lionweb.stages.neighbours import NearestNeighbours
 from lionweb.stages.pairs import compared
 from lionweb.stages.part import Part
+from lionweb.stages.repeated_reviews import repeated_parts
 from lionweb.stages.single_reviews import SinglePairs
 from lionweb.stages.student_answers import StudentAnswers
 from lionweb.stages.training import Training
@@ -33,7 +34,7 @@ def _compare(stage: Stage) -> list[Part]:
 def _judge(stage: Stage) -> list[Part]:
     is_single = stage.iteration.experiment.settings.referee.mode == "single"
     together: list[Part] = [SinglePairs(stage)] if is_single else []
-    return [review_part(stage), *together, Classify(stage)]
+    return [review_part(stage), *together, *repeated_parts(stage), Classify(stage)]
 
 
 def _generate(stage: Stage) -> list[Part]:

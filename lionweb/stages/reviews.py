@@ -13,7 +13,7 @@ from distill.failures import TRIES
 from distill.fingerprints import referee_name
 from distill.records import CallOutcome, ChatRequest, Completion, Finish, Purpose
 from distill.referee_modes import CALL_MODES
-from lionweb.models import Claim, ItemFailure, Lease, Response, Review, Stage
+from lionweb.models import Claim, Endpoint, ItemFailure, Lease, Response, Review, Stage
 from lionweb.services import leases
 from lionweb.stages import outcomes as common
 from lionweb.stages.pairs import make_pair, student_responses, teacher_responses
@@ -28,14 +28,21 @@ class PairwiseReviews:
     def __init__(self, stage: Stage) -> None:
         experiment = stage.iteration.experiment
         self.stage = stage
-        self.endpoint = experiment.endpoint
+        self.endpoint = self._endpoint()
         self.settings = experiment.settings.referee
-        self.referee = referee_name(experiment.settings, self.endpoint.author)
+        self.referee = self._named(referee_name(experiment.settings, self.endpoint.author))
         self.mode = CALL_MODES[self.settings.mode]
         self.prefix = f"review:{self.referee}:"
         self.structured = self.settings.structured_output == "on" or (
             self.settings.structured_output == "auto" and bool(self.endpoint.supports_json_schema)
         )
+
+    def _endpoint(self) -> Endpoint:
+        return self.stage.iteration.experiment.endpoint
+
+    def _named(self, referee: str) -> str:
+        """The name under which the reviews are kept."""
+        return referee
 
     def total_rows(self) -> int:
         return self._responses().count() * len(self.mode.orders)

@@ -37,3 +37,18 @@ def meaning(estimate: Estimate) -> str:
     if estimate.low is not None and estimate.low <= 0:
         return f"By custom this is called {word}, but so few items also fit with mere chance: more people should judge the same items."
     return f"By custom this is called {word}: 0 is what chance alone gives, 1 is full agreement."
+
+
+@register.filter
+def with_interval(estimate: Estimate | None, places: int = 2) -> SafeString | str:
+    """0.31 (0.22 to 0.40); the value alone where there is no interval."""
+    if estimate is None or estimate.value is None:
+        return NOTHING
+    if estimate.low is None or estimate.high is None:
+        return _number(estimate.value, places)
+    span = (_number(estimate.low, places), _number(estimate.high, places))
+    return format_html('{} <span class="muted nowrap">({} to {})</span>', _number(estimate.value, places), *span)
+
+
+def _number(value: float, places: int) -> str:
+    return f"{value:,.{places}f}".replace("-", "−")

@@ -57,7 +57,7 @@ def _create(request: HttpRequest, form: ExperimentForm) -> Experiment | None:
     person, given = signed_in(request), form.cleaned_data
     is_smoke = "smoke" in request.POST
     settings = smoke_settings(form.settings) if is_smoke else form.settings
-    names = ("name", "endpoint", "pool", "heldout_pool", "cloned_from", "budget_usd")
+    names = ("name", "endpoint", "pool", "heldout_pool", "cloned_from", "budget_usd", "second_endpoint")
     try:
         values = {name: given[name] for name in names}
         values |= {"name": f"Smoke run: {given['name']}"[:100]} if is_smoke else {}
@@ -127,6 +127,7 @@ def _initial(request: HttpRequest) -> dict[str, Any]:
     if source:
         chosen = {"name": _next_name(source.name), "endpoint": source.endpoint_id, "pool": source.pool_id}
         chosen |= {"heldout_pool": source.heldout_pool_id, "cloned_from": source.pk, "budget_usd": source.budget_usd}
+        chosen |= {"second_endpoint": source.second_endpoint_id}
         return initial_from(source.settings) | chosen
     preset = PRESETS.get(request.GET.get("preset", "")) or next(iter(PRESETS.values()))
     return initial_from(preset.settings) | _first_choices(preset) | {"name": request.GET.get("name", "")}

@@ -1,0 +1,7 @@
+from django.urls import path
+
+from lionweb.views import referee
+
+urlpatterns = [
+    path("experiments/<int:pk>/referee/", referee.experiment_referee, name="experiment-referee"),
+]
