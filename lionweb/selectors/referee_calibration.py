@@ -1,6 +1,7 @@
 """People's decisions against the referee's verdicts: how often each kind of verdict is wrong, and which threshold fits best."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,7 +87,7 @@ _COUNTS = {
 }
 
 
-def _rates(name: str, counts: dict[str, Any]) -> Rates:
+def _rates(name: str, counts: Mapping[str, Any]) -> Rates:
     return Rates(name, share(counts["hard_wrong"], counts["hard"]), share(counts["easy_wrong"], counts["easy"]))
 
 

@@ -1,9 +1,9 @@
 """How far the referee of an iteration can be trusted: each figure with its interval, and what it means."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.core.cache import cache
 from django.db.models import Avg, Count, F, Q, QuerySet, StdDev
@@ -183,7 +183,7 @@ def _rows(rows: QuerySet[Classification], orders: bool) -> tuple[IterationRow, .
     return tuple(_row(one, orders) for one in sorted(counted, key=lambda one: one["number"]))
 
 
-def _row(one: dict[str, int], orders: bool) -> IterationRow:
+def _row(one: Mapping[str, Any], orders: bool) -> IterationRow:
     n = one["scored"]
     return IterationRow(
         number=one["number"],

@@ -9,7 +9,7 @@ from distill.fingerprints import referee_name
 from lionweb.models import Iteration
 
 _PAIRS = """
-    SELECT id, teacher_response_id, student_response_id, gap, score_teacher, score_student, referee_verdict
+    SELECT id, teacher_response_id, student_response_id, gap, score_teacher, score_student
     FROM lionweb_classification WHERE iteration_id = %(iteration)s AND pool = 'cache'
 """
 _REPLIES = f"""
@@ -47,18 +47,24 @@ _LENGTHS = f"""
     FROM point
 """
 # Two referees, or one asked twice, on the pairs that both scored in every order.
-_COMPARED = f"""
-    WITH item AS ({_PAIRS}), other AS (
+_COMPARED = """
+    WITH other AS MATERIALIZED (
+        SELECT teacher_response_id, student_response_id,
+            round(avg(score_teacher - score_student)::numeric, 9) AS gap
+        FROM lionweb_review review WHERE referee = %(other)s AND score_teacher IS NOT NULL
+        GROUP BY 1, 2 HAVING count(DISTINCT review.order) >= %(orders)s
+    ), item AS MATERIALIZED (
+        SELECT chosen.id, teacher_response_id, student_response_id, other.gap
+        FROM (
+            SELECT id, teacher_response_id, student_response_id FROM lionweb_classification
+            WHERE iteration_id = %(iteration)s AND pool = 'cache'
+        ) chosen JOIN other USING (teacher_response_id, student_response_id)
+    ), own AS MATERIALIZED (
         SELECT item.id, round(avg(review.score_teacher - review.score_student)::numeric, 9) AS gap
         FROM item JOIN lionweb_review review USING (teacher_response_id, student_response_id)
-        WHERE review.referee = %(other)s AND review.score_teacher IS NOT NULL
-        GROUP BY item.id HAVING count(DISTINCT review.order) >= %(orders)s
-    ), own AS (
-        SELECT item.id, round(avg(review.score_teacher - review.score_student)::numeric, 9) AS gap
-        FROM other JOIN item USING (id) JOIN lionweb_review review USING (teacher_response_id, student_response_id)
         WHERE review.referee = %(referee)s AND review.score_teacher IS NOT NULL
         GROUP BY item.id HAVING count(DISTINCT review.order) >= %(orders)s
-    ), pair AS (SELECT own.gap AS own, other.gap AS other FROM own JOIN other USING (id)), ranked AS (
+    ), pair AS (SELECT own.gap AS own, item.gap AS other FROM own JOIN item USING (id)), ranked AS (
         SELECT own, other,
             rank() OVER (ORDER BY own) + (count(*) OVER (PARTITION BY own) - 1) / 2.0 AS own_rank,
             rank() OVER (ORDER BY other) + (count(*) OVER (PARTITION BY other) - 1) / 2.0 AS other_rank

@@ -1,3 +1,5 @@
+from typing import Any
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET
@@ -15,7 +17,12 @@ def experiment_referee(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(Experiment.objects.select_related("endpoint", "second_endpoint"), pk=pk)
     iterations = list(found.iterations.order_by("number"))
     iteration = choose(iterations, iteration_number(request))
-    shown = {"experiment": found, "iteration": iteration, "iterations": iterations, "rows": trend(found)}
+    shown: dict[str, Any] = {
+        "experiment": found,
+        "iteration": iteration,
+        "iterations": iterations,
+        "rows": trend(found),
+    }
     if iteration is not None:
         iteration.experiment = found
         shown |= {"health": health(iteration), "calibration": calibration(iteration)}

@@ -194,6 +194,7 @@ class TestAskedMore:
         assert found["moved"].estimate.value == pytest.approx(1.0)
 
     def test_self_preference_is_the_difference_to_the_second_referees_gap(self, alice):
+        make.make_endpoint()
         second = make.make_endpoint("Other", base_url="https://other.example.org/v1", model="other")
         iteration, checkpoint = judged(alice, RefereeSettings(second_referee="sample"), second)
         own, other = [3, 2, 1, 0, -1], [1, 1.5, 0, -1, -1.5]
