@@ -6,11 +6,11 @@ Pure arithmetic. `selectors/plan_ratios.py` measures the ratios, `selectors/plan
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 from distill.referee_modes import CALL_MODES
-from distill.settings import ExperimentSettings
+from distill.settings import ExperimentSettings, RefereeSettings
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,7 @@ class Prices:
     max_concurrency: int = 64
     requests_per_minute: int = 0
     tokens_per_minute: int = 0
+    second: Prices | None = None  # of the second referee
 
     @property
     def is_free(self) -> bool:
@@ -206,28 +207,36 @@ def _iteration(
             number, "compare", "answer", left, prompts.answer_first, ratios.answer, prices, reused=counts.answered_cache
         )
     if settings.referee.mode in CALL_MODES:
-        yield _judge(settings.referee.mode, counts, ratios, prices, new, number)
+        yield _judge(settings.referee, counts, ratios, prices, new, number)
     wanted = Range.exactly(settings.generator.hard + settings.generator.easy)
     yield _row(
         number, "generate", "generate", wanted * ratios.kept_share, prompts.generate_first, ratios.generate, prices
     )
 
 
-def _judge(mode: str, counts: PoolCounts, ratios: Ratios, prices: Prices, new: Range, number: int) -> PlanRow:
+def _judge(
+    referee: RefereeSettings, counts: PoolCounts, ratios: Ratios, prices: Prices, new: Range, number: int
+) -> PlanRow:
     """Every order of each pair. New instructions join the Cache Pool; the base is judged on the held-out set at first.
 
     Where each response is scored by itself, a teacher's is so once, in the iteration in which it is new.
+    What is asked again, and a second referee on a sample, is of the Cache Pool alone.
     """
-    first, orders = number == 1, len(CALL_MODES[mode].orders)
+    first, orders = number == 1, len(CALL_MODES[referee.mode].orders)
     known = Range.exactly(orders * (counts.cache + counts.heldout * (2 if first else 1)))
     added = new * (orders * (number - 1))
-    if mode == "single":
+    if referee.mode == "single":
         known += Range.exactly(counts.cache + counts.heldout if first else 0)
         added += ZERO if first else new
     calls = known + added
     share = added.expected / calls.expected if calls.expected else 0.0
     prompt = ratios.prompts.review_first * (1 - share) + ratios.prompts.review_new * share
-    return _row(number, "judge", "review", calls, prompt, ratios.review, prices)
+    sampled = (Range.exactly(counts.cache) + new * (number - 1)) * (orders / 100)
+    rows = [_row(number, "judge", "review", calls + sampled * referee.stability_percent, prompt, ratios.review, prices)]
+    if referee.second_referee != "off":
+        asked = calls if referee.second_referee == "average" else sampled * referee.second_percent
+        rows.append(_row(number, "judge", "review", asked, prompt, ratios.review, prices.second or prices))
+    return replace(together(rows), iteration=number, stage="judge", purpose="review")
 
 
 def _row(

@@ -5,7 +5,13 @@ import math
 from django import forms
 
 LOWEST, HIGHEST = -9.0, 9.0
-MODES = {"pairwise": "Pairwise, in both orders", "likelihood": "Likelihood under open weights"}
+MODES = {
+    "pairwise": "Pairwise, in both orders",
+    "likelihood": "Likelihood under open weights",
+    "reference": "Beside the teacher's answer as the reference",
+    "single": "Each answer by itself",
+    "imported": "As imported",
+}
 
 
 class TauField(forms.FloatField):

@@ -1,7 +1,7 @@
 """The plan of an experiment that is about to be made, and of one that runs beside what was counted so far."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db.models import Count, F, Q, Sum
@@ -14,14 +14,20 @@ from lionweb.selectors.plan_ratios import measure
 
 
 def plan_of(
-    settings: ExperimentSettings, pool: Pool, heldout_pool: Pool | None, endpoint: Endpoint, as_of: Any = None
+    settings: ExperimentSettings,
+    pool: Pool,
+    heldout_pool: Pool | None,
+    endpoint: Endpoint,
+    as_of: Any = None,
+    second: Endpoint | None = None,
 ) -> Plan | None:
-    """None where the pool is too small for the sizes asked for."""
+    """None where the pool is too small for the sizes asked for. `second`: the second referee's, of the same ratios."""
     planned = planned_pool(settings, pool, heldout_pool, endpoint, as_of)
     if planned is None:
         return None
     ratios = measure(settings, endpoint, planned.sample, as_of)
-    return build_plan(settings, planned.counts, ratios, prices_of(endpoint))
+    prices = replace(prices_of(endpoint), second=prices_of(second) if second else None)
+    return build_plan(settings, planned.counts, ratios, prices)
 
 
 def prices_of(endpoint: Endpoint) -> Prices:
@@ -87,6 +93,7 @@ def plan_page(experiment: Experiment) -> PlanPage:
         experiment.heldout_pool,
         experiment.endpoint,
         as_of=first.created_at if first else None,
+        second=experiment.second_endpoint,
     )
     if plan is None:
         return PlanPage(experiment, None, (), None)

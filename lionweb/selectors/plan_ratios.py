@@ -153,11 +153,12 @@ class _Measured:
         return list(found.select_related("parent", "instruction").order_by("-pk")[:SAMPLE])
 
 
-def _reviews_of_a_pair(iteration: Iteration) -> int:
-    mode = iteration.experiment.settings.referee.mode
+def _reviews_of_a_pair(iteration: Iteration) -> float:
+    referee = iteration.experiment.settings.referee
+    mode = referee.mode
     if mode == "single":  # the teacher's responses are scored once, when they are new
         return 2 if iteration.number == 1 else 1
-    return len(CALL_MODES[mode].orders) if mode in CALL_MODES else 0
+    return len(CALL_MODES[mode].orders) * (1 + referee.stability_percent / 100) if mode in CALL_MODES else 0
 
 
 def _ratios(purpose: str, measured: _Measured | None, max_tokens: int) -> CallRatios:

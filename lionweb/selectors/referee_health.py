@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from django.core.cache import cache
 from django.db.models import Avg, Count, F, Q, QuerySet, StdDev
 
+from distill.discrimination import orders_needed
 from distill.records import Verdict
+from distill.referee_modes import CALL_MODES
 from lionweb import referee_words as words
 from lionweb.agreement import Estimate, share
 from lionweb.models import Classification, DecisionKind, Experiment, Iteration, MemberPool
@@ -21,6 +23,8 @@ FRESH_SECONDS = 5
 REST = 20
 """Figures are kept so many times longer than they took to count, so that counting never costs more than a twentieth."""
 T = TypeVar("T")
+SAME_SCORES = "The same: in this mode a pair always gets the same scores."
+NO_REPLIES = "No model is asked in this mode: this does not apply."
 NO_ORDERS = "The referee reads each pair once, in no order: this does not apply."
 SWITCH_ON = "Not measured: switch it on in the settings of a clone"
 
@@ -61,7 +65,7 @@ class Health:
 
 
 def has_orders(experiment: Experiment) -> bool:
-    return experiment.settings.referee.mode != "likelihood"
+    return experiment.settings.referee.mode == "pairwise"
 
 
 def health(iteration: Iteration) -> Health:
@@ -93,8 +97,10 @@ def _orders(iteration: Iteration, row: IterationRow) -> tuple[Figure, ...]:
     )
     if row.flips is None:
         titles = {"flips": "Flipped with the order", "position": "Advantage of the first place"}
-        titles |= {"unparsed": "Unreadable replies", "reasked": "Asked again"}
-        return tuple(Figure(name, title, "share", None, NO_ORDERS, "n/a") for name, title in titles.items())
+        none = tuple(Figure(name, title, "share", None, NO_ORDERS, "n/a") for name, title in titles.items())
+        if iteration.experiment.settings.referee.mode in CALL_MODES:
+            return (*none, *readable)
+        return (*none, *(replace(one, estimate=None, sentence=NO_REPLIES, instead="n/a") for one in readable))
     advantage = mean(found.both_orders, found.first_mean, found.first_deviation)
     wins = share(found.first_wins, found.first_wins + found.second_wins)
     return (
@@ -126,11 +132,15 @@ def _asked_more(iteration: Iteration) -> tuple[Figure, ...]:
     return (*_stability(iteration), *_self_preference(iteration))
 
 
+def _orders_asked(iteration: Iteration) -> int:
+    return orders_needed(iteration.experiment.settings.referee.mode)
+
+
 def _stability(iteration: Iteration) -> tuple[Figure, ...]:
     if not iteration.experiment.settings.referee.stability_percent:
-        sentence = "The same: in this mode a pair always gets the same scores." if not has_orders(iteration.experiment) else f"{SWITCH_ON} (asked a second time, percent above 0)."  # fmt: skip
+        sentence = SAME_SCORES if iteration.experiment.settings.referee.mode == "likelihood" else f"{SWITCH_ON} (asked a second time, percent above 0)."  # fmt: skip
         return (Figure("stability", "Verdict changed when asked again", "share", None, sentence),)
-    found = sums.compared(iteration, sums.referee_of(iteration) + AGAIN, orders=2)
+    found = sums.compared(iteration, sums.referee_of(iteration) + AGAIN, orders=_orders_asked(iteration))
     changed = share(found.verdicts_changed, found.n)
     distance = mean(found.n, found.distance, found.distance_deviation)
     return (
@@ -144,7 +154,7 @@ def _self_preference(iteration: Iteration) -> tuple[Figure, ...]:
     if other is None:
         sentence = f"{SWITCH_ON} (second referee: sample or average)."
         return (Figure("self_preference", "Teacher's model against a second referee", "points", None, sentence),)
-    found = sums.compared(iteration, other, orders=2)
+    found = sums.compared(iteration, other, orders=_orders_asked(iteration))
     difference, same = mean(found.n, found.mean, found.deviation), share(found.same_sign, found.n)
     ranks = rank_correlation(found.n, found.rank_correlation)
     return (

@@ -119,7 +119,7 @@ def _plan(form: ExperimentForm) -> Plan | None:
     pool, endpoint = given.get("pool"), given.get("endpoint")
     if pool is None or endpoint is None:
         return None
-    return plan_of(form.settings, pool, given.get("heldout_pool"), endpoint)
+    return plan_of(form.settings, pool, given.get("heldout_pool"), endpoint, second=given.get("second_endpoint"))
 
 
 def _initial(request: HttpRequest) -> dict[str, Any]:

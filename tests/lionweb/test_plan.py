@@ -60,6 +60,17 @@ class TestArithmetic:
         judged = [count for _, stage, count in calls(build_plan(settings, COUNTS, RATIOS, PRICES)) if stage == "judge"]
         assert judged == reviews
 
+    def test_what_is_asked_again_and_a_second_referee_are_counted(self):
+        referee = RefereeSettings(stability_percent=50, second_referee="sample", second_percent=10)
+        prices = replace(PRICES, second=Prices(100.0, 100.0))
+        plain, more = (
+            build_plan(replace(SETTINGS, referee=one), COUNTS, RATIOS, prices).rows[1]
+            for one in (RefereeSettings(), referee)
+        )
+        assert (more.stage, plain.calls.expected, more.calls.expected) == ("judge", 60, 60 + 20 + 4)
+        again, second = 20 * (100 * 1 + 50 * 2) / 1e6, 4 * (100 + 50) * 100 / 1e6
+        assert more.usd.expected == pytest.approx(plain.usd.expected + again + second)
+
     def test_money_follows_from_tokens_and_prices(self):
         row = build_plan(SETTINGS, COUNTS, RATIOS, PRICES).rows[0]
         assert (row.prompt_tokens.expected, row.completion_tokens.expected) == (220, 1100)
