@@ -170,6 +170,11 @@ def trend(experiment: Experiment) -> tuple[IterationRow, ...]:
     return kept(f"referee/{experiment.pk}/trend", lambda: _rows(rows, has_orders(experiment)))
 
 
+def unpeopled(row: IterationRow) -> IterationRow:
+    """Without what rests on people's decisions."""
+    return replace(row, agreement=nothing(), false_hard=nothing(), false_easy=nothing())
+
+
 def _rows(rows: QuerySet[Classification], orders: bool) -> tuple[IterationRow, ...]:
     """An item without scores has no verdict that could be wrong, and no gap."""
     scored = ~Q(referee_verdict=Verdict.UNSCORED)
@@ -179,7 +184,7 @@ def _rows(rows: QuerySet[Classification], orders: bool) -> tuple[IterationRow, .
         pairs=Count("pk"),
         scored=Count("pk", filter=scored),
         flipped=Count("pk", filter=scored & Q(flipped=True)),
-        tied=Count("pk", filter=scored & Q(score_teacher=F("score_student"))),
+        tied=Count("pk", filter=scored & (Q(score_teacher=F("score_student")) | Q(score_teacher=None, gap=0))),
         gap_mean=Avg("gap"),
         gap_deviation=StdDev("gap", sample=True),
         hard=Count("pk", filter=hard),

@@ -1,6 +1,7 @@
 """A past iteration's decisions once more, from what is stored: as a branch, an experiment of its own that goes on from there."""
 
 from dataclasses import replace
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Count, Exists, OuterRef
@@ -70,7 +71,7 @@ def replay(
     copied = branch.iterations.get(number=iteration.number)
     if not with_overrides:
         _take_in_again(iteration, branch)
-    Classify(copied.stages.get(kind=StageKind.JUDGE)).work()
+    Classify(copied.stages.get(kind=StageKind.JUDGE), _preferences(iteration)).work()
     _check_answers(iteration, copied)
     if with_overrides:
         _settle(iteration, branch, copied)
@@ -107,7 +108,10 @@ def _settings(iteration: Iteration, tau: float, mode: str | None) -> ExperimentS
     names = [name for name, _ in _referees(iteration)]
     for name in [name for name in names if name.startswith(f"{mode}:")]:
         weights = name.partition(":")[2] if mode == "likelihood" else referee.weights
-        changed = replace(settings, referee=replace(referee, mode=mode, weights=weights))
+        once: dict[str, Any] = (
+            {} if mode in ("pairwise", "reference") else {"stability_percent": 0.0, "second_referee": "off"}
+        )
+        changed = replace(settings, referee=replace(referee, mode=mode, weights=weights, **once))
         if referee_name(changed, author) == name:
             return changed
     raise Refused(
@@ -138,6 +142,14 @@ def _copy(iteration: Iteration, branch: Experiment) -> None:
     copies.candidates()
     copies.memberships()
     copies.earlier_verdicts()
+
+
+def _preferences(iteration: Iteration) -> dict[int, float]:
+    """Gaps of imported preferences: they stand in the verdicts alone."""
+    if iteration.experiment.settings.referee.mode != "imported":
+        return {}
+    rows = iteration.classifications.filter(score_teacher=None, gap__isnull=False)
+    return {one: gap for one, gap in rows.values_list("instruction", "gap") if gap is not None}
 
 
 def _take_in_again(iteration: Iteration, branch: Experiment) -> None:
