@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models import Count, Exists, OuterRef
 
 from distill.fingerprints import referee_name
-from distill.settings import ExperimentSettings
+from distill.settings import REPEATABLE_MODES, ExperimentSettings
 from lionweb.models import (
     EXCLUDING,
     Classification,
@@ -108,9 +108,7 @@ def _settings(iteration: Iteration, tau: float, mode: str | None) -> ExperimentS
     names = [name for name, _ in _referees(iteration)]
     for name in [name for name in names if name.startswith(f"{mode}:")]:
         weights = name.partition(":")[2] if mode == "likelihood" else referee.weights
-        once: dict[str, Any] = (
-            {} if mode in ("pairwise", "reference") else {"stability_percent": 0.0, "second_referee": "off"}
-        )
+        once: dict[str, Any] = {} if mode in REPEATABLE_MODES else {"stability_percent": 0.0, "second_referee": "off"}
         changed = replace(settings, referee=replace(referee, mode=mode, weights=weights, **once))
         if referee_name(changed, author) == name:
             return changed

@@ -8,6 +8,8 @@ from distill.errors import SettingsError
 from distill.settings import RefereeSettings
 from lionweb.models import Classification, ModelCall, Response, Review
 from lionweb.selectors.referee_sums import referee_of
+from lionweb.selectors.reuse import saved_by_reuse
+from lionweb.selectors.review import Look, review_item
 from lionweb.services.experiments import create_experiment
 from lionweb.stages.repeated_reviews import AGAIN, second_name
 from tests import factories as make
@@ -109,3 +111,24 @@ def test_a_second_referee_needs_another_endpoint(alice):
 def test_likelihood_takes_neither(given):
     with pytest.raises(SettingsError, match="likelihood"):
         RefereeSettings(mode="likelihood", **given)
+
+
+def test_the_review_page_shows_the_scores_of_the_referee_itself(alice):
+    experiment, _ = run(alice, second=True, stability_percent=100, second_referee="sample", second_percent=100)
+    row = Classification.objects.filter(pool="cache", gap__isnull=False).order_by("pk")[0]
+    others = Review.objects.exclude(referee=referee_of(experiment.iterations.get()))
+    assert others.filter(student_response=row.student_response).count() == 4
+    others.update(score_teacher=1, score_student=1, attempt=1)
+
+    shown = review_item(row.pk, alice, gates=experiment.settings.gates, look=Look(), is_closed=False).scores
+
+    assert sum(one.score_teacher for one in shown) / 2 == pytest.approx(row.score_teacher)
+
+
+def test_repeated_reviews_that_others_paid_for_count_as_saved(alice):
+    experiment, _ = run(alice, second=True, stability_percent=100, second_referee="sample", second_percent=100)
+    assert saved_by_reuse(experiment).reviews == 0
+    bought = ModelCall.objects.filter(experiment=experiment, purpose="review", outcome="ok").order_by("pk")
+    ModelCall.objects.filter(pk__in=list(bought.values_list("pk", flat=True)[:3])).delete()
+
+    assert saved_by_reuse(experiment).reviews == 3
