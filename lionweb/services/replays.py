@@ -73,6 +73,7 @@ def replay(
         _take_in_again(iteration, branch)
     Classify(copied.stages.get(kind=StageKind.JUDGE), _preferences(iteration)).work()
     _check_answers(iteration, copied)
+    _check_scores(iteration, copied)
     if with_overrides:
         _settle(iteration, branch, copied)
     _say(iteration, copied, actor)
@@ -164,6 +165,19 @@ def _check_answers(iteration: Iteration, copied: Iteration) -> None:
         raise Refused(
             "The teacher's answers of this iteration are no longer found: its endpoint names another model or address now.",
             "Change the endpoint back, replay, and make another endpoint for the other model.",
+        )
+
+
+def _check_scores(iteration: Iteration, copied: Iteration) -> None:
+    """The same referee finds as many scores as before, unless its reviews stand under another name now."""
+    if iteration.experiment.settings.referee.mode != copied.experiment.settings.referee.mode:
+        return
+    scored = [one.classifications.filter(gap__isnull=False).count() for one in (iteration, copied)]
+    if scored[1] < scored[0]:
+        raise Refused(
+            f"Of {scored[0]:,} scored pairs {scored[1]:,} are found again: a referee's endpoint names another model or "
+            "address now, or its prompt is another.",
+            "Change the endpoint back and replay, or clone the experiment and let it be judged anew.",
         )
 
 
