@@ -172,3 +172,6 @@ def test_a_replay_of_responses_scored_by_themselves_asks_for_nothing_again(alice
     )
     assert before == after
     assert [part.open_rows() for part in parts_of(copied.stages.get(kind="judge"))] == [0, 0, 0]
+    alone = Review.objects.filter(order="alone", student_response__author_kind="teacher")
+    students = Review.objects.filter(order="alone", student_response__checkpoint__experiment=copied.experiment)
+    assert saved_by_reuse(copied.experiment).reviews == alone.count() + students.count() > 0
