@@ -137,6 +137,8 @@ class TrainingSettings:
 
 
 MAX_RUBRIC = 10_000
+REPEATABLE_MODES = ("pairwise", "reference")
+"""In which the same pair can be asked about a second time, or by a second referee."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,7 @@ class RefereeSettings:
         check(self, "referee")
         if len(self.rubric) > MAX_RUBRIC or "\x00" in self.rubric:
             raise SettingsError("referee.rubric", f"must be text of at most {MAX_RUBRIC:,} characters.")
-        repeatable = self.mode in ("pairwise", "reference")
+        repeatable = self.mode in REPEATABLE_MODES
         if not repeatable and self.stability_percent:
             raise SettingsError("referee.stability_percent", f"must be 0 in {self.mode} mode: no pair is asked about.")
         if not repeatable and self.second_referee != "off":

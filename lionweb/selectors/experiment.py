@@ -114,7 +114,7 @@ def experiment_page(pk: int, number: int | None = None) -> ExperimentPage:
         numbers=iteration_numbers(chosen) if chosen else None,
         spend=_sum(paid.values()),
         iteration_spend=_sum(view.paid for view in views),
-        controls=_controls(status),
+        controls=_controls(status, is_imported=experiment.endpoint.is_imported),
         open_decisions=_open_decisions(stages[chosen.pk]) if chosen else 0,
     )
 
@@ -155,10 +155,11 @@ def _status(stages: dict[int, list[Stage]], iteration: Iteration | None, planned
     return status_of(states, iteration.number, planned)
 
 
-def _controls(status: ExperimentStatus) -> Controls:
+def _controls(status: ExperimentStatus, *, is_imported: bool) -> Controls:
+    """An imported teacher cannot be called: no further iteration can be launched."""
     return Controls(
-        launch=status.name in ("draft", "succeeded"),
-        queue_more=status.is_live or status.name == "paused",
+        launch=status.name in ("draft", "succeeded") and not is_imported,
+        queue_more=(status.is_live or status.name == "paused") and not is_imported,
         pause=status.is_live,
         resume=status.name in ("paused", "cancelled"),
         cancel=status.is_live or status.name in ("paused", "failed"),

@@ -74,7 +74,8 @@ def instruction_page(pk: int, *, reader: User, experiment: int | None, response:
     hidden = veiled({row.iteration for row in judged}, reader)
     responses = _responses(pk, _withheld(judged, reader, hidden))
     student = _student(responses, experiment, response)
-    reviews = _reviews(student)
+    kept_back = {row.student_response_id for row in judged if row.iteration_id in hidden}
+    reviews = _reviews(None if student and student.response.pk in kept_back else student)
     return InstructionPage(
         instruction=found,
         pools=tuple(PoolEntry.objects.filter(instruction=pk).select_related("pool").defer("pool__problems")[:20]),

@@ -11,6 +11,7 @@ from django.db.models import Avg, Count, F, Q, QuerySet, StdDev
 from distill.discrimination import orders_needed
 from distill.records import Verdict
 from distill.referee_modes import CALL_MODES
+from distill.settings import REPEATABLE_MODES
 from lionweb import referee_words as words
 from lionweb.agreement import Estimate, share
 from lionweb.models import Classification, DecisionKind, Experiment, Iteration, MemberPool
@@ -26,6 +27,7 @@ T = TypeVar("T")
 SAME_SCORES = "The same: in this mode a pair always gets the same scores."
 NO_REPLIES = "No model is asked in this mode: this does not apply."
 NO_ORDERS = "The referee reads each pair once, in no order: this does not apply."
+NO_PAIRS = "No pair is asked about in this mode: this does not apply."
 SWITCH_ON = "Not measured: switch it on in the settings of a clone"
 
 
@@ -136,9 +138,14 @@ def _orders_asked(iteration: Iteration) -> int:
     return orders_needed(iteration.experiment.settings.referee.mode)
 
 
+def _switch_on(mode: str, how: str) -> str:
+    return f"{SWITCH_ON} ({how})." if mode in REPEATABLE_MODES else NO_PAIRS
+
+
 def _stability(iteration: Iteration) -> tuple[Figure, ...]:
     if not iteration.experiment.settings.referee.stability_percent:
-        sentence = SAME_SCORES if iteration.experiment.settings.referee.mode == "likelihood" else f"{SWITCH_ON} (asked a second time, percent above 0)."  # fmt: skip
+        mode = iteration.experiment.settings.referee.mode
+        sentence = SAME_SCORES if mode == "likelihood" else _switch_on(mode, "asked a second time, percent above 0")
         return (Figure("stability", "Verdict changed when asked again", "share", None, sentence),)
     found = sums.compared(iteration, sums.referee_of(iteration) + AGAIN, orders=_orders_asked(iteration))
     changed = share(found.verdicts_changed, found.n)
@@ -152,7 +159,7 @@ def _stability(iteration: Iteration) -> tuple[Figure, ...]:
 def _self_preference(iteration: Iteration) -> tuple[Figure, ...]:
     other = second_name(iteration.experiment)
     if other is None:
-        sentence = f"{SWITCH_ON} (second referee: sample or average)."
+        sentence = _switch_on(iteration.experiment.settings.referee.mode, "second referee: sample or average")
         return (Figure("self_preference", "Teacher's model against a second referee", "points", None, sentence),)
     found = sums.compared(iteration, other, orders=_orders_asked(iteration))
     difference, same = mean(found.n, found.mean, found.deviation), share(found.same_sign, found.n)
@@ -170,6 +177,11 @@ def trend(experiment: Experiment) -> tuple[IterationRow, ...]:
     return kept(f"referee/{experiment.pk}/trend", lambda: _rows(rows, has_orders(experiment)))
 
 
+def unpeopled(row: IterationRow) -> IterationRow:
+    """Without what rests on people's decisions."""
+    return replace(row, agreement=nothing(), false_hard=nothing(), false_easy=nothing())
+
+
 def _rows(rows: QuerySet[Classification], orders: bool) -> tuple[IterationRow, ...]:
     """An item without scores has no verdict that could be wrong, and no gap."""
     scored = ~Q(referee_verdict=Verdict.UNSCORED)
@@ -179,7 +191,7 @@ def _rows(rows: QuerySet[Classification], orders: bool) -> tuple[IterationRow, .
         pairs=Count("pk"),
         scored=Count("pk", filter=scored),
         flipped=Count("pk", filter=scored & Q(flipped=True)),
-        tied=Count("pk", filter=scored & Q(score_teacher=F("score_student"))),
+        tied=Count("pk", filter=scored & (Q(score_teacher=F("score_student")) | Q(score_teacher=None, gap=0))),
         gap_mean=Avg("gap"),
         gap_deviation=StdDev("gap", sample=True),
         hard=Count("pk", filter=hard),

@@ -13,6 +13,7 @@ from distill.records import Purpose
 from distill.referee_modes import CALL_MODES, MODE_OF_ORDER
 from distill.teacher import answer_fingerprint
 from lionweb.models import Classification, Experiment, Membership, ModelCall, Response, Review
+from lionweb.stages.repeated_reviews import AGAIN, second_name
 
 COMPLETED = ("ok", "length", "truncated", "empty")
 
@@ -70,12 +71,13 @@ def _answers(experiment: Experiment) -> tuple[int, int, float]:
 def _reviews(experiment: Experiment) -> int:
     if experiment.settings.referee.mode not in CALL_MODES:
         return 0  # computed, not paid for
-    judged = Classification.objects.filter(iteration__experiment=experiment).values("student_response")
-    used = Review.objects.filter(
-        referee=referee_name(experiment.settings, experiment.endpoint.author),
-        order__in=MODE_OF_ORDER,
-        student_response__in=judged,
-    )
+    judged = Classification.objects.filter(iteration__experiment=experiment)
+    asked_about = judged.order_by().values_list("student_response")
+    if experiment.settings.referee.mode == "single":  # the teacher's answers were scored by themselves too
+        asked_about = asked_about.union(judged.order_by().values_list("teacher_response"))
+    own = referee_name(experiment.settings, experiment.endpoint.author)
+    names = [name for name in (own, own + AGAIN, second_name(experiment)) if name]
+    used = Review.objects.filter(referee__in=names, order__in=MODE_OF_ORDER, student_response__in=asked_about)
     open_stage = experiment.iterations.filter(stages__kind="judge", stages__status__in=("running", "paused"))
     if open_stage.exists():
         return 0  # its verdicts come last: until then there is nothing to compare with

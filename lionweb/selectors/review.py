@@ -26,6 +26,7 @@ from lionweb.models import (
 )
 from lionweb.selectors.instruction import FINISH_NOTES
 from lionweb.services.reviews import version
+from lionweb.stages.repeated_reviews import AGAIN, second_name
 from lionweb.text_diff import Piece, diff
 
 SHOWN_CHARACTERS = 20_000
@@ -142,7 +143,8 @@ def review_item(pk: int, person: User, *, gates: GateSettings, look: Look, is_cl
 
 
 def _row(pk: int) -> Any:
-    related = ("instruction", "teacher_response", "student_response", "person", "corrected_response", "checkpoint")
+    related = ("instruction", "teacher_response", "student_response", "person", "corrected_response", "checkpoint",
+               "iteration__experiment__second_endpoint")  # fmt: skip
     rows = Classification.objects.select_related(*related)
     for side in ("teacher", "student"):
         text = f"{side}_response__text"
@@ -172,8 +174,11 @@ def _answer(response: Response | None, text: str | None, characters: int | None,
 
 
 def _scores(row: Classification) -> tuple[Scores, ...]:
-    """Per order the last reply with scores, or the last one."""
+    """Per order the referee's last reply with scores, or the last one; not those of a second asking or a second referee."""
     replies = Review.objects.filter(teacher_response=row.teacher_response_id, student_response=row.student_response_id)
+    replies = replies.exclude(referee__endswith=AGAIN)
+    if second := second_name(row.iteration.experiment):
+        replies = replies.exclude(referee=second)
     found: dict[str, Review] = {}
     for reply in sorted(replies, key=lambda r: (r.score_teacher is not None, r.attempt)):
         found[reply.order] = reply

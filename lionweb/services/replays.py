@@ -1,12 +1,13 @@
 """A past iteration's decisions once more, from what is stored: as a branch, an experiment of its own that goes on from there."""
 
 from dataclasses import replace
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Count, Exists, OuterRef
 
 from distill.fingerprints import referee_name
-from distill.settings import ExperimentSettings
+from distill.settings import REPEATABLE_MODES, ExperimentSettings
 from lionweb.models import (
     EXCLUDING,
     Classification,
@@ -70,8 +71,9 @@ def replay(
     copied = branch.iterations.get(number=iteration.number)
     if not with_overrides:
         _take_in_again(iteration, branch)
-    Classify(copied.stages.get(kind=StageKind.JUDGE)).work()
+    Classify(copied.stages.get(kind=StageKind.JUDGE), _preferences(iteration)).work()
     _check_answers(iteration, copied)
+    _check_scores(iteration, copied)
     if with_overrides:
         _settle(iteration, branch, copied)
     _say(iteration, copied, actor)
@@ -107,7 +109,8 @@ def _settings(iteration: Iteration, tau: float, mode: str | None) -> ExperimentS
     names = [name for name, _ in _referees(iteration)]
     for name in [name for name in names if name.startswith(f"{mode}:")]:
         weights = name.partition(":")[2] if mode == "likelihood" else referee.weights
-        changed = replace(settings, referee=replace(referee, mode=mode, weights=weights))
+        once: dict[str, Any] = {} if mode in REPEATABLE_MODES else {"stability_percent": 0.0, "second_referee": "off"}
+        changed = replace(settings, referee=replace(referee, mode=mode, weights=weights, **once))
         if referee_name(changed, author) == name:
             return changed
     raise Refused(
@@ -140,6 +143,14 @@ def _copy(iteration: Iteration, branch: Experiment) -> None:
     copies.earlier_verdicts()
 
 
+def _preferences(iteration: Iteration) -> dict[int, float]:
+    """Gaps of imported preferences: they stand in the verdicts alone."""
+    if iteration.experiment.settings.referee.mode != "imported":
+        return {}
+    rows = iteration.classifications.filter(score_teacher=None, gap__isnull=False)
+    return {one: gap for one, gap in rows.values_list("instruction", "gap") if gap is not None}
+
+
 def _take_in_again(iteration: Iteration, branch: Experiment) -> None:
     """What people took out of the pools by a decision on this iteration."""
     excluded = Classification.objects.filter(iteration=iteration, person_kind__in=EXCLUDING)
@@ -154,6 +165,19 @@ def _check_answers(iteration: Iteration, copied: Iteration) -> None:
         raise Refused(
             "The teacher's answers of this iteration are no longer found: its endpoint names another model or address now.",
             "Change the endpoint back, replay, and make another endpoint for the other model.",
+        )
+
+
+def _check_scores(iteration: Iteration, copied: Iteration) -> None:
+    """The same referee finds as many scores as before, unless its reviews stand under another name now."""
+    if iteration.experiment.settings.referee.mode != copied.experiment.settings.referee.mode:
+        return
+    scored = [one.classifications.filter(gap__isnull=False).count() for one in (iteration, copied)]
+    if scored[1] < scored[0]:
+        raise Refused(
+            f"Of {scored[0]:,} scored pairs {scored[1]:,} are found again: a referee's endpoint names another model or "
+            "address now, or its prompt is another.",
+            "Change the endpoint back and replay, or clone the experiment and let it be judged anew.",
         )
 
 

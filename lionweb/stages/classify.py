@@ -1,12 +1,12 @@
 """From reviews to verdicts: the last part of `judge`. No model in it; what people decide later stands beside it."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
-from distill.discrimination import UNSCORED, Judgement, averaged, judge, orders_needed
+from distill.discrimination import UNSCORED, Judgement, averaged, gap_and_verdict, judge, orders_needed
 from distill.fingerprints import student_fingerprint
 from distill.length_adjustment import adjusted, fitted_slope, length_difference
 from distill.records import Review as EngineReview
@@ -37,8 +37,9 @@ class Classify:
     queue = "default"
     label = "verdicts"
 
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
+    def __init__(self, stage: Stage, stated: Mapping[int, float] | None = None) -> None:
+        """stated: gaps by instruction where a judge gave a preference instead of scores, so that no review has any."""
+        self.stage, self.stated = stage, stated or {}
         self.iteration = stage.iteration
         self.settings = self.iteration.experiment.settings
         self.referee = review_part(stage).referee
@@ -140,6 +141,9 @@ class Classify:
         judged = UNSCORED
         if teacher is not None and student is not None:
             judged = self._raw(teacher, student, reviews)
+            if judged.gap is None and instruction.pk in self.stated:
+                gap, verdict = gap_and_verdict(self.stated[instruction.pk], self.iteration.tau)
+                judged = Judgement(None, None, gap, verdict, False)
             if self.slope:
                 difference = length_difference(teacher.text, student.text)
                 judged = adjusted(judged, difference, self.slope, self.iteration.tau)

@@ -1,6 +1,6 @@
 from django.contrib import messages
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_POST
 
@@ -9,6 +9,8 @@ from lionweb.models import Experiment, Iteration, Role
 from lionweb.permissions import needs, signed_in
 from lionweb.services.budget import raise_budget
 from lionweb.services.errors import Refused
+
+MOST_DIGITS = 9
 
 
 @needs(Role.RESEARCHER)
@@ -26,6 +28,8 @@ def change(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _change(request: HttpRequest, experiment: Experiment) -> None:
     number = request.POST.get("iteration", "")
+    if len(number) > MOST_DIGITS:
+        raise Http404("An iteration is named by its number.")
     iteration = get_object_or_404(Iteration, experiment=experiment, number=number) if number.isdecimal() else None
     wanted: list[tuple[Iteration | None, float | None]] = [(None, _amount(request.POST.get("usd", "")))]
     if iteration:

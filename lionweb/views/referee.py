@@ -1,13 +1,16 @@
+from dataclasses import replace
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_GET
 
-from lionweb.models import Experiment
+from lionweb.independence import veiled
+from lionweb.models import Experiment, Iteration
+from lionweb.permissions import signed_in
 from lionweb.selectors.experiment import choose
 from lionweb.selectors.referee_calibration import calibration
-from lionweb.selectors.referee_health import health, trend
+from lionweb.selectors.referee_health import health, trend, unpeopled
 from lionweb.views.iteration_number import iteration_number
 
 
@@ -16,14 +19,26 @@ def experiment_referee(request: HttpRequest, pk: int) -> HttpResponse:
     """How far the referee of one iteration can be trusted."""
     found = get_object_or_404(Experiment.objects.select_related("endpoint", "second_endpoint"), pk=pk)
     iterations = list(found.iterations.order_by("number"))
+    for one in iterations:
+        one.experiment = found
     iteration = choose(iterations, iteration_number(request))
+    hidden = veiled(iterations, signed_in(request))
+    hidden_numbers = {one.number for one in iterations if one.pk in hidden}
     shown: dict[str, Any] = {
         "experiment": found,
         "iteration": iteration,
         "iterations": iterations,
-        "rows": trend(found),
+        "rows": tuple(unpeopled(row) if row.number in hidden_numbers else row for row in trend(found)),
     }
     if iteration is not None:
-        iteration.experiment = found
-        shown |= {"health": health(iteration), "calibration": calibration(iteration)}
+        shown |= _figures(iteration, is_hidden=iteration.pk in hidden)
     return render(request, "referee/referee.html", shown)
+
+
+def _figures(iteration: Iteration, *, is_hidden: bool) -> dict[str, Any]:
+    """Without all that rests on people's decisions while these are kept back from the reader."""
+    found = health(iteration)
+    if not is_hidden:
+        return {"health": found, "calibration": calibration(iteration)}
+    kept = tuple(figure for figure in found.figures if figure.name != "agreement")
+    return {"health": replace(found, figures=kept), "is_hidden": True}

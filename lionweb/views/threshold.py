@@ -1,6 +1,7 @@
 from typing import Any
 
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -8,6 +9,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from distill.errors import DistillError
 from lionweb.forms.threshold import ApplyForm, ReplayForm
+from lionweb.independence import veiled
 from lionweb.models import Iteration, Role
 from lionweb.permissions import needs, signed_in
 from lionweb.selectors.experiment import choose
@@ -68,12 +70,14 @@ def replay(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _iteration(request: HttpRequest, pk: int) -> Iteration:
-    """Raises Http404 also where there is no iteration yet."""
+    """Raises Http404 also where there is no iteration yet, PermissionDenied where its verdicts are kept back."""
     related = ("experiment__owner", "experiment__endpoint", "experiment__replay_of__experiment")
     iterations = list(Iteration.objects.select_related(*related).filter(experiment=pk).order_by("number"))
     found = choose(iterations, iteration_number(request))
     if found is None:
         raise Http404("This experiment has no iteration yet.")
+    if veiled([found], signed_in(request)):
+        raise PermissionDenied("This review is blind: its figures are shown once it is closed.")
     return found
 
 

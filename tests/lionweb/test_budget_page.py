@@ -97,3 +97,8 @@ def test_what_does_not_help_is_refused_in_words(researcher, paused, usd, said):
 def test_resuming_says_to_raise_the_budget(researcher, paused):
     answer = researcher.post(f"/experiments/{paused.pk}/resume/", follow=True)
     assert "Raise the budget of the experiment" in answer.content.decode()
+
+
+def test_an_iteration_with_an_endless_number_is_not_found(researcher, paused):
+    answer = researcher.post(f"/experiments/{paused.pk}/budget/", {"usd": "1", "iteration": "9" * 5000})
+    assert answer.status_code == 404

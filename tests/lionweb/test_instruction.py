@@ -182,9 +182,10 @@ class TestReviewsAndVerdicts:
         for person in (alice, bob):
             client.force_login(person)
             page = see(client, one)
-            seen[person.username] = (len(page.context["page"].judged), "In 1969." in page.content.decode())
+            shown = page.context["page"]
+            seen[person.username] = (len(shown.judged), "In 1969." in page.content.decode(), len(shown.reviews))
 
-        assert seen == {"alice": (1, True), "bob": (0, False)}
+        assert seen == {"alice": (1, True, 2), "bob": (0, False, 0)}
         stage = make.stage_of(experiment.iterations.get(), StageKind.REVIEW)
         type(stage).objects.filter(pk=stage.pk).update(status=StageStatus.SUCCEEDED)
         assert len(see(client, one).context["page"].judged) == 1

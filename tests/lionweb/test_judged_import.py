@@ -22,12 +22,15 @@ from lionweb.models import (
     Review,
     StageKind,
 )
+from lionweb.selectors.experiment import experiment_page
+from lionweb.selectors.referee_health import trend
 from lionweb.selectors.win_rate import win_rate_page
 from lionweb.services import controls
 from lionweb.services.endpoints import engine_endpoint
 from lionweb.services.errors import Refused
 from lionweb.services.evaluations import BadItems
 from lionweb.services.judged import AlreadyImported, Wanted, import_judged
+from lionweb.services.replays import replay
 
 pytestmark = pytest.mark.django_db
 JUDGED = Path(__file__).resolve().parents[3] / "shared" / "data" / "judged"
@@ -297,3 +300,36 @@ class TestCommand:
         with pytest.raises(CommandError, match="no account named zoe"):
             call_command("import-judged", tmp_path, name="Mine", owner="zoe")
         assert "line 2: The line is not JSON" in capsys.readouterr().err
+
+
+def test_a_replay_of_preferences_keeps_their_gaps(alice, monkeypatch):
+    monkeypatch.setattr("lionweb.queue._send", lambda task, args, queue: None)
+    rows = [
+        plain(n, score_teacher=None, score_student=None, order="none", preference=p)
+        for n, p in enumerate(("teacher", "student", "tie"))
+    ]
+    made = do_import(rows, alice)
+
+    branch = replay(iteration=made.iterations.get(), actor=alice, name="Branch", tau=-0.5)
+
+    found = Classification.objects.filter(iteration__experiment=branch).order_by("instruction__text")
+    assert [(c.gap, c.referee_verdict) for c in found] == [(1, "hard"), (-1, "easy"), (0, "hard")]
+
+
+def test_no_further_iteration_of_an_import_is_offered(client, alice):
+    made = do_import([plain()], alice)
+    client.force_login(alice)
+
+    assert not experiment_page(made.pk).controls.launch
+    assert not experiment_page(made.pk).controls.queue_more
+    assert 'id="queue-more"' not in client.get(f"/experiments/{made.pk}/").content.decode()
+
+
+def test_equal_preferences_are_ties(alice):
+    rows = [
+        plain(n, score_teacher=None, score_student=None, order="none", preference=p)
+        for n, p in enumerate(("teacher", "tie"))
+    ]
+    made = do_import(rows, alice)
+
+    assert trend(made)[0].ties.value == 0.5

@@ -8,7 +8,12 @@ from distill.errors import SettingsError
 from distill.settings import RefereeSettings
 from lionweb.models import Classification, ModelCall, Response, Review
 from lionweb.selectors.referee_sums import referee_of
+from lionweb.selectors.reuse import saved_by_reuse
+from lionweb.selectors.review import Look, review_item
+from lionweb.services.errors import Refused
 from lionweb.services.experiments import create_experiment
+from lionweb.services.replays import replay
+from lionweb.stages.registry import parts_of
 from lionweb.stages.repeated_reviews import AGAIN, second_name
 from tests import factories as make
 from tests.fake_engine import FakeEngine, drive
@@ -109,3 +114,64 @@ def test_a_second_referee_needs_another_endpoint(alice):
 def test_likelihood_takes_neither(given):
     with pytest.raises(SettingsError, match="likelihood"):
         RefereeSettings(mode="likelihood", **given)
+
+
+def test_the_review_page_shows_the_scores_of_the_referee_itself(alice):
+    experiment, _ = run(alice, second=True, stability_percent=100, second_referee="sample", second_percent=100)
+    row = Classification.objects.filter(pool="cache", gap__isnull=False).order_by("pk")[0]
+    others = Review.objects.exclude(referee=referee_of(experiment.iterations.get()))
+    assert others.filter(student_response=row.student_response).count() == 4
+    others.update(score_teacher=1, score_student=1, attempt=1)
+
+    shown = review_item(row.pk, alice, gates=experiment.settings.gates, look=Look(), is_closed=False).scores
+
+    assert sum(one.score_teacher for one in shown) / 2 == pytest.approx(row.score_teacher)
+
+
+def test_repeated_reviews_that_others_paid_for_count_as_saved(alice):
+    experiment, _ = run(alice, second=True, stability_percent=100, second_referee="sample", second_percent=100)
+    assert saved_by_reuse(experiment).reviews == 0
+    bought = ModelCall.objects.filter(experiment=experiment, purpose="review", outcome="ok").order_by("pk")
+    ModelCall.objects.filter(pk__in=list(bought.values_list("pk", flat=True)[:3])).delete()
+
+    assert saved_by_reuse(experiment).reviews == 3
+
+
+def test_a_replay_whose_second_referee_is_another_one_now_is_refused(alice):
+    experiment, _ = run(alice, second=True, second_referee="average")
+    type(experiment.second_endpoint).objects.filter(pk=experiment.second_endpoint_id).update(model="another")
+
+    with pytest.raises(Refused, match="a referee's endpoint names another model"):
+        replay(iteration=experiment.iterations.get(), actor=alice, name="Branch")
+
+
+def test_a_replay_averages_both_referees_again(alice):
+    experiment, _ = run(alice, second=True, second_referee="average", length_adjusted=True)
+    iteration = experiment.iterations.get()
+
+    branch = replay(iteration=iteration, actor=alice, name="Branch")
+
+    fields = ("instruction_id", "checkpoint__number", "gap", "referee_verdict")
+    before, after = (
+        list(one.classifications.order_by(*fields[:2]).values_list(*fields))
+        for one in (iteration, branch.iterations.get())
+    )
+    assert before == after
+    assert any(gap is not None for _, _, gap, _ in before)
+
+
+def test_a_replay_of_responses_scored_by_themselves_asks_for_nothing_again(alice):
+    experiment, _ = run(alice, mode="single")
+    iteration = experiment.iterations.get()
+
+    copied = replay(iteration=iteration, actor=alice, name="Branch").iterations.get()
+
+    fields = ("instruction_id", "checkpoint__number", "gap", "referee_verdict")
+    before, after = (
+        list(one.classifications.order_by(*fields[:2]).values_list(*fields)) for one in (iteration, copied)
+    )
+    assert before == after
+    assert [part.open_rows() for part in parts_of(copied.stages.get(kind="judge"))] == [0, 0, 0]
+    alone = Review.objects.filter(order="alone", student_response__author_kind="teacher")
+    students = Review.objects.filter(order="alone", student_response__checkpoint__experiment=copied.experiment)
+    assert saved_by_reuse(copied.experiment).reviews == alone.count() + students.count() > 0

@@ -352,3 +352,15 @@ def test_the_form_makes_a_branch_and_its_pages_say_what_it_is(client, alice):
     assert link in text
     assert link in client.get(f"/experiments/{branch.pk}/").content.decode()
     assert "By three" in client.get(link).content.decode()
+
+
+def test_another_mode_leaves_second_askings_behind(alice):
+    iteration = run(alice, referee=replace(SETTINGS.referee, stability_percent=50))
+    for review in Review.objects.filter(order="teacher_first", attempt=0).exclude(referee__endswith="~again"):
+        review.pk, review.order, review.referee = None, "likelihood", "likelihood:bundled"
+        review._state.adding = True
+        review.save()
+
+    branch, _ = branch_of(iteration, alice, mode="likelihood")
+
+    assert (branch.settings.referee.mode, branch.settings.referee.stability_percent) == ("likelihood", 0)
