@@ -142,8 +142,8 @@ class TestLength:
 
     def made(self, alice, referee=None):
         iteration, checkpoint = judged(alice, referee)
-        for place, (lengths, gap) in enumerate(zip(self.LENGTHS, self.GAPS, strict=True)):
-            pair(iteration, checkpoint, place, (6 + gap, 6), (6 + gap, 6), lengths=lengths)
+        for place, (both, gap) in enumerate(zip(self.LENGTHS, self.GAPS, strict=True)):
+            pair(iteration, checkpoint, place, (6 + gap, 6), (6 + gap, 6), lengths=both)
         return iteration
 
     def test_the_slope_is_in_points_per_doubling(self, alice):
