@@ -148,15 +148,3 @@ def self_preference(difference: Estimate, same_sign: Estimate) -> str:
     if difference.high < 0:
         return f"{said} It is harder on itself than the other is."
     return f"{said} No preference for itself can be told from that."
-
-
-def false_hard(rate: Estimate) -> str:
-    if not _known(rate):
-        return "Nobody has called a pair hard or easy that the referee called hard."
-    return f"{_in(rate, 'pairs that the referee calls hard', 'pair that the referee calls hard')} people say easy."
-
-
-def false_easy(rate: Estimate) -> str:
-    if not _known(rate):
-        return "Nobody has called a pair hard or easy that the referee called easy."
-    return f"{_in(rate, 'pairs that the referee calls easy', 'pair that the referee calls easy')} people say hard."
