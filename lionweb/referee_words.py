@@ -42,7 +42,7 @@ def flips(rate: Estimate) -> str:
         return (
             f"{said} The position decides too often: take a stronger referee, and let people review the flipped pairs."
         )
-    return f"{said} Flipped pairs stand first in the review queue.{_few(rate)}"
+    return f"{said} In the review queue they come right after the pairs without a verdict.{_few(rate)}"
 
 
 def position(advantage: Estimate, first_wins: Estimate) -> str:

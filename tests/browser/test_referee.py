@@ -9,6 +9,7 @@ from django.db.models import Avg, F
 from django.db.models.functions import Length
 
 from distill.settings import RefereeSettings
+from lionweb.models import Response, Review
 from tests import factories as make
 from tests import review_factories as review
 from tests.browser.axe import violations
@@ -36,6 +37,9 @@ def iteration(alice, bob):
     gaps[5] = 0.0
     rows = make.classify(iteration, iteration.checkpoint, instructions, gaps, for_review=True)
     iteration.classifications.filter(pk__in=[row.pk for row in rows[3:60:9]]).update(flipped=True)
+    for place, row in enumerate(rows):
+        Response.objects.filter(pk=row.student_response_id).update(text="It is so. " * (2 + place % 7))
+    Review.objects.filter(order="teacher_first", score_teacher__lt=9).update(score_teacher=F("score_teacher") + 1)
     for place, item in enumerate(review.items_of(iteration)[:40]):
         is_hard = item.gap is not None and item.gap > 1.8 + noise.gauss(0, 0.2)
         review.say(item, bob, "unsafe" if place % 13 == 12 else "hard" if is_hard else "easy")
@@ -80,11 +84,12 @@ def test_the_figures_are_those_of_sql(sign_in, alice, iteration, shoot):
 
 def test_zoomed_to_400_percent_nothing_sticks_out(sign_in, alice, iteration):
     page = open_page(sign_in(alice), iteration)
-    page.set_viewport_size({"width": 320, "height": 256})  # 1280 x 1024 at 400 %
+    for width in (320, 800):  # 320: 1280 at 400 %
+        page.set_viewport_size({"width": width, "height": 256})
 
-    assert page.evaluate("document.documentElement.scrollWidth") <= 320
-    table = page.locator(".referee-figures").first
-    assert table.evaluate("one => one.scrollWidth - one.parentElement.clientWidth") <= 0
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        table = page.locator(".referee-figures").first
+        assert table.evaluate("one => one.scrollWidth - one.parentElement.clientWidth") <= 0, width
 
 
 def test_without_a_script_the_lengths_are_one_link_away(browser, live_server, sign_in, alice, iteration):
