@@ -7,19 +7,23 @@ FEW = 30
 
 
 def percent(share: float) -> str:
-    value = 100 * share
-    return f"{value:.0f}" if value >= 10 or value == round(value) else f"{value:.1f}"
+    """Rounded as in the column of values, so that the sentence beside it says the same."""
+    return f"{100 * share:.3g}"
+
+
+def whole(share: float) -> str:
+    return f"{100 * share:.0f}"
 
 
 def points(value: float, places: int = 2) -> str:
     return f"{value:+.{places}f}".replace("-", "−")
 
 
-def _in(estimate: Estimate, of: str) -> str:
+def _in(estimate: Estimate, of: str, one: str) -> str:
     """In 12 % of 1,000 pairs (10 to 14 %)."""
     assert estimate.value is not None and estimate.low is not None and estimate.high is not None
-    span = f"{percent(estimate.low)} to {percent(estimate.high)} %"
-    return f"In {percent(estimate.value)} % of {estimate.n:,} {of} ({span})"
+    span = f"{whole(estimate.low)} to {whole(estimate.high)} %"
+    return f"In {percent(estimate.value)} % of {estimate.n:,} {one if estimate.n == 1 else of} ({span})"
 
 
 def _known(estimate: Estimate) -> bool:
@@ -27,18 +31,18 @@ def _known(estimate: Estimate) -> bool:
 
 
 def _few(estimate: Estimate) -> str:
-    return " There are few of them, so the interval is wide." if 0 < estimate.n < FEW else ""
+    return " So few leave a wide interval." if 0 < estimate.n < FEW else ""
 
 
 def flips(rate: Estimate) -> str:
     if not _known(rate):
         return "No pair has scores in both orders yet."
-    said = f"{_in(rate, 'pairs')} the better answer changed with the order in which the two were shown."
+    said = f"{_in(rate, 'pairs', 'pair')} the better answer changed with the order in which the two were shown."
     if (rate.low or 0) > 0.2:
         return (
             f"{said} The position decides too often: take a stronger referee, and let people review the flipped pairs."
         )
-    return f"{said} Flipped pairs stand first in the review queue.{_few(rate)}"
+    return f"{said} In the review queue they come right after the pairs without a verdict.{_few(rate)}"
 
 
 def position(advantage: Estimate, first_wins: Estimate) -> str:
@@ -59,7 +63,7 @@ def position(advantage: Estimate, first_wins: Estimate) -> str:
 def ties(rate: Estimate) -> str:
     if not _known(rate):
         return "No pair is scored yet."
-    said = f"{_in(rate, 'scored pairs')} both answers got the same mean score."
+    said = f"{_in(rate, 'scored pairs', 'scored pair')} both answers got the same mean score."
     if (rate.low or 0) > 0.3:
         return f"{said} The referee tells few answers apart: a rubric or a stronger referee may help."
     return f"{said}{_few(rate)}"
@@ -68,7 +72,7 @@ def ties(rate: Estimate) -> str:
 def unparsed(rate: Estimate) -> str:
     if not _known(rate):
         return "No reply of this referee is stored yet."
-    said = f"{_in(rate, 'replies')} no usable scores could be read; such a reply is asked for again."
+    said = f"{_in(rate, 'replies', 'reply')} no usable scores could be read; such a reply is asked for again."
     if (rate.low or 0) > 0.05:
         return f"{said} That costs calls: turn structured output on, or raise the longest reply of the referee."
     return said
@@ -77,15 +81,17 @@ def unparsed(rate: Estimate) -> str:
 def reasked(rate: Estimate) -> str:
     if not _known(rate):
         return "No reply of this referee is stored yet."
-    return f"{_in(rate, 'replies')} the question had been put before and had to be put again."
+    return f"{_in(rate, 'replies', 'reply')} the question had been put before and had to be put again."
 
 
 def unscored(rate: Estimate) -> str:
     if not _known(rate):
         return "No pair is judged yet."
     if rate.value == 0:
-        return f"Every one of {rate.n:,} pairs has a verdict."
-    return f"{_in(rate, 'pairs')} there is no verdict: they seed nothing, and people are asked first about them."
+        return "The only pair has a verdict." if rate.n == 1 else f"Every one of {rate.n:,} pairs has a verdict."
+    return (
+        f"{_in(rate, 'pairs', 'pair')} there is no verdict: they seed nothing, and people are asked first about them."
+    )
 
 
 def length(slope: Estimate, *, adjusted: bool, moved: int) -> str:
@@ -112,16 +118,17 @@ def agreement(rate: Estimate) -> str:
     if not _known(rate):
         return "Nobody has decided on a scored pair yet: open the review gate, or draw an audit slice."
     assert rate.value is not None and rate.low is not None and rate.high is not None
+    verdicts = "verdict" if rate.n == 1 else "verdicts"
     return (
-        f"People left {percent(rate.value)} % of {rate.n:,} verdicts as they are ({percent(rate.low)} to "
-        f"{percent(rate.high)} %). Where doubtful pairs were reviewed first, the others agree more often.{_few(rate)}"
+        f"People left {percent(rate.value)} % of {rate.n:,} {verdicts} as they are ({whole(rate.low)} to "
+        f"{whole(rate.high)} %). Where doubtful pairs were reviewed first, the others agree more often.{_few(rate)}"
     )
 
 
 def stability(changed: Estimate, distance: Estimate) -> str:
     if not _known(changed) or distance.value is None:
         return "No pair has been asked about a second time yet."
-    said = f"{_in(changed, 'pairs asked again')} the verdict changed; the gap moved by {distance.value:.2f} points on average."
+    said = f"{_in(changed, 'pairs asked again', 'pair asked again')} the verdict changed; the gap moved by {distance.value:.2f} points on average."
     if (changed.low or 0) > 0.1:
         return f"{said} That is chance, not judgement: lower the referee's temperature, or average two referees."
     return f"{said}{_few(changed)}"
@@ -141,15 +148,3 @@ def self_preference(difference: Estimate, same_sign: Estimate) -> str:
     if difference.high < 0:
         return f"{said} It is harder on itself than the other is."
     return f"{said} No preference for itself can be told from that."
-
-
-def false_hard(rate: Estimate) -> str:
-    if not _known(rate):
-        return "Nobody has called a pair hard or easy that the referee called hard."
-    return f"{_in(rate, 'pairs that the referee calls hard')} people say easy."
-
-
-def false_easy(rate: Estimate) -> str:
-    if not _known(rate):
-        return "Nobody has called a pair hard or easy that the referee called easy."
-    return f"{_in(rate, 'pairs that the referee calls easy')} people say hard."

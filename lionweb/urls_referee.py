@@ -4,4 +4,5 @@ from lionweb.views import referee
 
 urlpatterns = [
     path("experiments/<int:pk>/referee/", referee.experiment_referee, name="experiment-referee"),
+    path("experiments/<int:pk>/referee/lengths/", referee.referee_lengths, name="referee-lengths"),
 ]

@@ -15,11 +15,10 @@ from distill.settings import REPEATABLE_MODES
 from lionweb import referee_words as words
 from lionweb.agreement import Estimate, share
 from lionweb.models import Classification, DecisionKind, Experiment, Iteration, MemberPool
-from lionweb.referee_stats import mean, nothing, rank_correlation, slope
+from lionweb.referee_stats import mean, nothing, rank_correlation
 from lionweb.selectors import referee_sums as sums
 from lionweb.stages.repeated_reviews import AGAIN, second_name
 
-LN_2 = 0.6931471805599453
 FRESH_SECONDS = 5
 REST = 20
 """Figures are kept so many times longer than they took to count, so that counting never costs more than a twentieth."""
@@ -71,7 +70,7 @@ def has_orders(experiment: Experiment) -> bool:
 
 
 def health(iteration: Iteration) -> Health:
-    return kept(f"referee/{iteration.pk}/health", lambda: _health(iteration))
+    return kept(f"referee/{iteration.pk}/health/{iteration.tau}", lambda: _health(iteration))
 
 
 def kept(key: str, compute: Callable[[], T]) -> T:
@@ -87,7 +86,7 @@ def _health(iteration: Iteration) -> Health:
     row = next(iter(_rows(Classification.objects.filter(iteration=iteration), has_orders(iteration.experiment))), None)
     if row is None:
         return Health(0, ())
-    return Health(row.pairs, (*_orders(iteration, row), *_scores(iteration, row), *_asked_more(iteration)))
+    return Health(row.pairs, (*_orders(iteration, row), *_scores(row), *_asked_more(iteration)))
 
 
 def _orders(iteration: Iteration, row: IterationRow) -> tuple[Figure, ...]:
@@ -113,20 +112,12 @@ def _orders(iteration: Iteration, row: IterationRow) -> tuple[Figure, ...]:
     )  # fmt: skip
 
 
-def _scores(iteration: Iteration, row: IterationRow) -> tuple[Figure, ...]:
-    found = sums.lengths(iteration)
-    per_doubling = slope(found.n, found.sxx, found.sxy, found.syy, per=LN_2)
-    is_adjusted = iteration.experiment.settings.referee.length_adjusted
-    teacher = mean(found.n, found.teacher_mean, found.teacher_deviation)
-    student = mean(found.n, found.student_mean, found.student_deviation)
+def _scores(row: IterationRow) -> tuple[Figure, ...]:
     return (
         Figure("ties", "Ties", "share", row.ties, words.ties(row.ties)),
         Figure("unscored", "Without a verdict", "share", row.unscored, words.unscored(row.unscored)),
-        Figure("length", "Gap per doubling of length", "points", per_doubling, words.length(per_doubling, adjusted=is_adjusted, moved=found.moved)),
-        Figure("teacher_length", "Teacher's mean length", "chars", teacher, "Characters of the answers that were scored."),
-        Figure("student_length", "Student's mean length", "chars", student, "Characters of the answers that were scored."),
         Figure("agreement", "Agreement with people", "share", row.agreement, words.agreement(row.agreement)),
-    )  # fmt: skip
+    )
 
 
 def _asked_more(iteration: Iteration) -> tuple[Figure, ...]:

@@ -14,6 +14,8 @@ def test_no_page_has_a_violation(sign_in, alice, experiment):
     addresses += [f"/pools/{pool}/", "/instructions/", f"/instructions/?experiment={experiment.pk}"]
     addresses += [f"/instructions/{member}/", f"/instructions/{member}/edit/"]
     addresses += [f"/experiments/{experiment.pk}/iterations/1/approval/", "/evaluations/", "/endpoints/", "/workers/"]
+    more = ("referee", "threshold", "win-rate", "plan")
+    addresses += [f"/experiments/{experiment.pk}/{name}/" for name in more] + ["/ledger/", "/judged/upload/"]
     found = {}
     for address in addresses:
         page.goto(address)

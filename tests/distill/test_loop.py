@@ -12,6 +12,7 @@ import pytest
 
 from distill.__main__ import main
 from distill.errors import ModelLoadError, TrainingError
+from distill.length_adjustment import fitted_slope, length_difference
 from distill.loop import answers, reviews, training
 from distill.loop.journal import Journal
 from distill.presets import PRESETS
@@ -306,6 +307,50 @@ def test_the_referee_of_single_responses_pays_each_text_once(loop, student):
     assert all(row["score_teacher"] == row["score_student"] for row in alone)
     assert any(row["score_teacher"] != row["score_student"] for row in together)
     assert result_of(loop)["unscored"] == 0
+
+
+def test_the_length_adjusted_gap_takes_one_slope_out_of_every_pair(loop, student):
+    def wordy(body):
+        """Answers of different lengths, or there would be no slope."""
+        prompt = body["messages"][-1]["content"]
+        return words_of(prompt, 2 + number_of(prompt, 40)) if purpose_of(body) == "answer" else reply_to(body)
+
+    with fake_teacher(wordy) as teacher:
+        assert loop(teacher, referee={"length_adjusted": True}) == 0
+
+    rows = [row for row in rows_of(loop.out / "verdicts.jsonl") if row["pool"] == "cache"]
+    texts = {"teacher": {}, "student": {}}
+    for row in rows_of(loop.out / "responses.jsonl"):
+        texts["student" if row["text"].startswith("Student") else "teacher"][row["content_hash"]] = row["text"]
+    points = []
+    for row in rows:
+        teacher_text, student_text = (texts[who][row["content_hash"]] for who in ("teacher", "student"))
+        raw = row["score_teacher"] - row["score_student"]
+        points.append((length_difference(teacher_text, student_text), raw))
+    slope = fitted_slope(points)
+    assert abs(slope) > 0.01
+    for row, (difference, raw) in zip(rows, points, strict=True):
+        assert row["gap"] == pytest.approx(raw - slope * difference, abs=1e-6)
+        assert row["verdict"] == ("hard" if row["gap"] >= 1.0 else "easy")
+
+
+@pytest.mark.parametrize(
+    ("referee", "said"),
+    [
+        (
+            {"second_referee": "sample"},
+            "referee.second_referee: must be off here: a second endpoint needs the web app.",
+        ),
+        ({"stability_percent": 5}, "referee.stability_percent: must be 0 here: what it measures is shown by the web"),
+    ],
+)
+def test_what_only_the_web_app_can_do_is_refused_before_anything_is_paid(loop, student, capsys, referee, said):
+    with fake_teacher() as teacher:
+        assert loop(teacher, referee=referee) == 2
+        assert not teacher.asked()
+
+    assert said in capsys.readouterr().err
+    assert not loop.out.exists()
 
 
 def test_nobody_runs_a_loop_with_the_mode_of_imported_judgements(loop, student, capsys):

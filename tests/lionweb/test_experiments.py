@@ -197,6 +197,24 @@ class TestForm:
         assert clone.settings == source.settings
         assert (clone.name, clone.cloned_from, clone.heldout_pool) == ("Run 8", source, pools[1])
 
+    def test_a_second_referee_is_asked_at_the_chosen_endpoint_and_a_clone_keeps_it(self, researcher, pools):
+        first, other = Endpoint.objects.get(), make.make_endpoint("Other", model="other")
+        page = researcher.get(f"{NEW}?preset=paper-7b")
+        values = filled(page, name="Run 1", endpoint=first.pk, pool=pools[0].pk, heldout_pool="", draft="1")
+        values |= {"referee__second_referee": "sample", "pools__train": "20", "pools__cache": "20"}
+        values |= {"pools__heldout": "5"}
+        answer = researcher.post(NEW, values | {"second_endpoint": ""})
+        assert answer.context["form"].errors["second_endpoint"] == [
+            "must be chosen where a second referee is asked, or turn it off."
+        ]
+        answer = researcher.post(NEW, values | {"second_endpoint": first.pk})
+        assert answer.context["form"].errors["second_endpoint"] == ["must be another model than the teacher's."]
+        researcher.post(NEW, values | {"second_endpoint": other.pk})
+        made = Experiment.objects.get()
+        assert (made.second_endpoint, made.settings.referee.second_referee) == (other, "sample")
+        clone = researcher.get(f"{NEW}?clone={made.pk}")
+        assert clone.context["form"]["second_endpoint"].value() == other.pk
+
     @pytest.mark.parametrize("clone", ["999999", "abc", "-1"])
     def test_cloning_what_is_not_there_is_no_server_error(self, researcher, pools, clone):
         assert researcher.get(f"{NEW}?clone={clone}").status_code in (400, 404)

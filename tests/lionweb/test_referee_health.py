@@ -10,7 +10,8 @@ from distill.settings import RefereeSettings
 from lionweb.models import Classification, Review
 from lionweb.referee_stats import slope
 from lionweb.selectors.referee_calibration import calibration
-from lionweb.selectors.referee_health import LN_2, health, trend
+from lionweb.selectors.referee_health import health, trend
+from lionweb.selectors.referee_lengths import LN_2, lengths
 from lionweb.selectors.referee_sums import referee_of
 from lionweb.stages.repeated_reviews import AGAIN, second_name
 from tests import factories as make
@@ -57,7 +58,7 @@ def review(iteration, teacher, student, order, scores, referee=None, attempt=0):
 
 def figures(iteration):
     cache.clear()
-    return {one.name: one for one in health(iteration).figures}
+    return {one.name: one for one in (*health(iteration).figures, *lengths(iteration))}
 
 
 @pytest.fixture
@@ -141,8 +142,8 @@ class TestLength:
 
     def made(self, alice, referee=None):
         iteration, checkpoint = judged(alice, referee)
-        for place, (lengths, gap) in enumerate(zip(self.LENGTHS, self.GAPS, strict=True)):
-            pair(iteration, checkpoint, place, (6 + gap, 6), (6 + gap, 6), lengths=lengths)
+        for place, (both, gap) in enumerate(zip(self.LENGTHS, self.GAPS, strict=True)):
+            pair(iteration, checkpoint, place, (6 + gap, 6), (6 + gap, 6), lengths=both)
         return iteration
 
     def test_the_slope_is_in_points_per_doubling(self, alice):
@@ -309,8 +310,31 @@ class TestPage:
         page = self.shown(client, iteration)
 
         assert "1 pair judged" in page
-        assert "Too few scored pairs of different lengths" in page
+        assert "Too few scored pairs of different lengths" in self.shown(client, iteration, "?lengths=1")
         assert "nan" not in page
+
+    def test_lengths_come_afterwards_or_by_the_link(self, client, four, alice):
+        client.force_login(alice)
+        page = self.shown(client, four)
+        address = f"/experiments/{four.experiment_id}/referee/lengths/?iteration=1"
+
+        assert f'hx-get="{address}"' in page
+        assert 'href="?iteration=1&amp;lengths=1#lengths"' in page
+        assert "Teacher&#x27;s mean length" not in page
+        for part in (client.get(address).content.decode(), self.shown(client, four, "?lengths=1")):
+            assert "Teacher&#x27;s mean length" in part
+            assert "hx-get" not in part.split('id="lengths"')[1].split("</section>")[0]
+        draft = make.make_experiment(alice, "Draft")
+        assert client.get(f"/experiments/{draft.pk}/referee/lengths/").status_code == 404
+
+    def test_a_better_threshold_is_said_to_be_measured_on_what_chose_it(self, client, alice):
+        iteration, checkpoint = judged(alice)
+        gaps = [0.2] * 20 + [1.2] * 15 + [2.5] * 15
+        for row in make.classify(iteration, checkpoint, make.make_instructions(50), gaps):
+            decide(row, "hard" if row.gap > 2 else "easy")
+        client.force_login(alice)
+
+        assert "measured on the same decisions that chose the threshold" in self.shown(client, iteration)
 
     def test_an_unscored_pair_alone_is_no_error(self, client, alice):
         iteration, checkpoint = judged(alice)
