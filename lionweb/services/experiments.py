@@ -69,6 +69,8 @@ def _check_features(endpoint: Endpoint, settings: ExperimentSettings) -> None:
     """Known only after a check; without one the first review tells."""
     if endpoint.is_imported:
         raise Refused(f"{endpoint.name} cannot be called.", "Choose an endpoint that answers.")
+    if settings.referee.mode == "imported":
+        raise SettingsError("referee.mode", "imported is for pairs that were judged elsewhere. Choose another one.")
     needs_schema = (
         settings.referee.mode in ("pairwise", "reference", "single") and settings.referee.structured_output == "on"
     )

@@ -31,9 +31,11 @@ def _change(request: HttpRequest, experiment: Experiment) -> None:
     if len(number) > MOST_DIGITS:
         raise Http404("An iteration is named by its number.")
     iteration = get_object_or_404(Iteration, experiment=experiment, number=number) if number.isdecimal() else None
-    wanted: list[tuple[Iteration | None, float | None]] = [(None, _amount(request.POST.get("usd", "")))]
-    if iteration:
-        wanted.append((iteration, _amount(request.POST.get("iteration_usd", ""))))
+    wanted: list[tuple[Iteration | None, float | None]] = []
+    if "usd" in request.POST:
+        wanted.append((None, _amount(request.POST["usd"])))
+    if iteration and "iteration_usd" in request.POST:
+        wanted.append((iteration, _amount(request.POST["iteration_usd"])))
     changes = [(one, usd) for one, usd in wanted if (one or experiment).budget_usd != usd]
     if not changes:
         messages.info(request, "The budget is as it was.")

@@ -86,6 +86,12 @@ def test_both_limits_are_raised_at_once(researcher, paused, alice, django_captur
     assert iteration.stages.get(kind="answer").status == StageStatus.RUNNING
 
 
+def test_a_field_that_was_not_sent_changes_nothing(researcher, paused):
+    researcher.post(f"/experiments/{paused.pk}/budget/", {"iteration": "1"})
+    paused.refresh_from_db()
+    assert paused.budget_usd == 0.0048
+
+
 @pytest.mark.parametrize(("usd", "said"), [("0.001", "is spent already"), ("many", "is no amount"), ("-3", "positive")])
 def test_what_does_not_help_is_refused_in_words(researcher, paused, usd, said):
     answer = researcher.post(f"/experiments/{paused.pk}/budget/", {"usd": usd}, follow=True)

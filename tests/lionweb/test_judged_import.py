@@ -9,8 +9,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 
-from distill.errors import EndpointUnreachable, PoolError
+from distill.errors import EndpointUnreachable, PoolError, SettingsError
 from distill.judged_files import JudgedFile
+from distill.settings import ExperimentSettings, PoolSettings, RefereeSettings
 from lionweb.models import (
     AuditEvent,
     Classification,
@@ -29,6 +30,7 @@ from lionweb.services import controls
 from lionweb.services.endpoints import engine_endpoint
 from lionweb.services.errors import Refused
 from lionweb.services.evaluations import BadItems
+from lionweb.services.experiments import create_experiment
 from lionweb.services.judged import AlreadyImported, Wanted, import_judged
 from lionweb.services.replays import replay
 
@@ -333,3 +335,15 @@ def test_equal_preferences_are_ties(alice):
     made = do_import(rows, alice)
 
     assert trend(made)[0].ties.value == 0.5
+
+
+def test_no_other_experiment_may_be_made_as_imported(alice):
+    with pytest.raises(SettingsError, match=r"referee\.mode"):
+        create_experiment(
+            owner=alice,
+            name="x",
+            endpoint=make.make_endpoint(),
+            pool=make.make_pool(rows=20),
+            heldout_pool=None,
+            settings=ExperimentSettings(referee=RefereeSettings(mode="imported"), pools=PoolSettings(heldout=2)),
+        )

@@ -30,6 +30,7 @@ class Command(BaseCommand):
         parser.add_argument("--preset", choices=sorted(PRESETS), default="bundled-demo")
         parser.add_argument("--settings-file", type=Path, help="JSON file with settings that replace the preset's")
         parser.add_argument("--iterations", type=int, default=1)
+        parser.add_argument("--budget-usd", type=float, help="of a new experiment: it pauses before paying more")
         parser.add_argument("--retry", action="store_true", help="run the failed stage again; what it has is kept")
         parser.add_argument("--json", type=Path, help="write the results to this file")
         parser.add_argument("--detach", action="store_true", help="launch and return at once")
@@ -68,6 +69,7 @@ class Command(BaseCommand):
             pool=self._named(Pool, "pool", name=options["pool"]),
             heldout_pool=heldout,
             settings=_settings(options["preset"], options["settings_file"]),
+            budget_usd=options["budget_usd"],
         )
 
     def _named(self, model: Any, what: str, **by: Any) -> Any:
