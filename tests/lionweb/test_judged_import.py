@@ -33,6 +33,7 @@ from lionweb.services.evaluations import BadItems
 from lionweb.services.experiments import create_experiment
 from lionweb.services.judged import AlreadyImported, Wanted, import_judged
 from lionweb.services.replays import replay
+from tests import factories as make
 
 pytestmark = pytest.mark.django_db
 JUDGED = Path(__file__).resolve().parents[3] / "shared" / "data" / "judged"
