@@ -45,11 +45,6 @@ class Given:
             raise BadInput(
                 "The referee mode imported asks nobody.", "Choose pairwise, reference, single or likelihood."
             )
-        if settings.referee.second_referee != "off" or settings.referee.stability_percent:
-            raise BadInput(
-                "Second referees and second askings belong to the web application.",
-                "Set referee.second_referee to off and referee.stability_percent to 0.",
-            )
         return replace(
             settings,
             iterations=settings.iterations if self.iterations is None else self.iterations,

@@ -571,10 +571,3 @@ def test_two_students_that_answer_in_the_same_words_are_reviewed_once(loop, stud
         assert len(teacher.asked("review")) == 2 * (POOL + HELDOUT)
 
     assert len(rows_of(loop.out / "verdicts.jsonl")) == POOL + 2 * HELDOUT
-
-
-def test_a_loop_that_cannot_ask_a_second_referee_says_so(loop, student, capsys):
-    with fake_teacher() as teacher:
-        assert loop(teacher, referee={"second_referee": "average"}) == 2
-
-    assert "belong to the web application" in capsys.readouterr().err
