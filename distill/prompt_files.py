@@ -34,3 +34,9 @@ def version(*names: str) -> str:
 
 def version_of(*texts: str) -> str:
     return hashlib.sha256("\x1f".join(texts).encode()).hexdigest()[:8]
+
+
+def layout(referee: str, *, structured: bool, attempt: int) -> str:
+    """How a referee is to write its reply; after the first attempt it is told more firmly."""
+    form = "json" if structured else "text"
+    return fill(f"{referee}_reask_{form}", number=str(attempt + 1)) if attempt else text(f"{referee}_format_{form}")

@@ -45,12 +45,6 @@ def review_request(
     key: str, pair: Pair, order: str, settings: RefereeSettings, *, structured: bool, attempt: int = 0
 ) -> ChatRequest:
     """Ask for one review. A later `attempt` words the format more firmly, so that a greedy model can reply anew."""
-    form = "json" if structured else "text"
-    layout = (
-        prompt_files.fill(f"referee_reask_{form}", number=str(attempt + 1))
-        if attempt
-        else prompt_files.text(f"referee_format_{form}")
-    )
     first, second = _in_order(order, pair.teacher_response, pair.student_response)
     user = prompt_files.fill(
         "referee",
@@ -58,7 +52,7 @@ def review_request(
         answer_1=_quoted(first) or _NO_ANSWER,
         answer_2=_quoted(second) or _NO_ANSWER,
         rubric=rubric_text(settings.rubric),
-        format=layout,
+        format=prompt_files.layout("referee", structured=structured, attempt=attempt),
     )
     messages = (
         {"role": "system", "content": prompt_files.text("referee_system")},

@@ -47,19 +47,13 @@ RESPONSE_FORMAT: dict[str, Any] = {
 def reference_request(
     key: str, pair: Pair, settings: RefereeSettings, *, structured: bool, attempt: int = 0
 ) -> ChatRequest:
-    form = "json" if structured else "text"
-    layout = (
-        prompt_files.fill(f"reference_reask_{form}", number=str(attempt + 1))
-        if attempt
-        else prompt_files.text(f"reference_format_{form}")
-    )
     user = prompt_files.fill(
         "reference",
         question=_quoted(pair.instruction.prompt),
         reference=_quoted(pair.teacher_response) or _NO_REFERENCE,
         answer=_quoted(pair.student_response) or NO_ANSWER,
         rubric=rubric_text(settings.rubric),
-        format=layout,
+        format=prompt_files.layout("reference", structured=structured, attempt=attempt),
     )
     messages = (
         {"role": "system", "content": prompt_files.text("reference_system")},

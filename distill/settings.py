@@ -5,51 +5,12 @@ Each field carries its help text and range as metadata, so that forms and `--hel
 
 from __future__ import annotations
 
-import math
-from collections.abc import Hashable
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from functools import cache
-from typing import Any, get_type_hints
+from typing import Any
 
 from distill.errors import SettingsError
 from distill.records import Sampling
-
-
-def setting(
-    default: Any, help: str, *, low: float | None = None, high: float | None = None, choices: tuple[str, ...] = ()
-) -> Any:
-    """A dataclass field with its help text, inclusive range or choices."""
-    return field(default=default, metadata={"help": help, "low": low, "high": high, "choices": choices})
-
-
-@cache
-def _hints(cls: Hashable) -> dict[str, Any]:
-    return get_type_hints(cls)
-
-
-def check(settings: Any, group: str) -> None:
-    """Raise SettingsError for the first field of a settings group that is outside its type, range or choices."""
-    kind_of_settings: Any = type(settings)
-    hints = _hints(kind_of_settings)
-    for one in fields(settings):
-        value, name, kind = getattr(settings, one.name), f"{group}.{one.name}", hints[one.name]
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-            object.__setattr__(settings, one.name, value)
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise SettingsError(name, f"must be {kind.__name__}, not {value!r}.")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise SettingsError(name, "must be a finite number.")
-        low, high, choices = (one.metadata.get(k) for k in ("low", "high", "choices"))
-        if choices and value not in choices:
-            raise SettingsError(name, f"must be one of {', '.join(choices)}, not {value!r}.")
-        if (low is not None and value < low) or (high is not None and value > high):
-            raise SettingsError(
-                name,
-                f"must be between {low} and {high}, not {value!r}."
-                if high is not None
-                else f"must be at least {low}, not {value!r}.",
-            )
+from distill.setting_fields import check, setting, type_hints_of
 
 
 @dataclass(frozen=True)
@@ -322,7 +283,7 @@ class ExperimentSettings:
 def _build(cls: Any, data: Any, path: str) -> Any:
     if not isinstance(data, dict):
         raise SettingsError(path or "settings", f"must be an object, not {data!r}.")
-    hints = _hints(cls)
+    hints = type_hints_of(cls)
     unknown = sorted(set(data) - set(hints))
     if unknown:
         raise SettingsError(f"{path}{unknown[0]}", "is not a setting.")

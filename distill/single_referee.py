@@ -30,18 +30,12 @@ def single_request(
     key: str, pair: Pair, settings: RefereeSettings, *, structured: bool, attempt: int = 0
 ) -> ChatRequest:
     """`pair` is a response with itself."""
-    form = "json" if structured else "text"
-    layout = (
-        prompt_files.fill(f"reference_reask_{form}", number=str(attempt + 1))
-        if attempt
-        else prompt_files.text(f"reference_format_{form}")
-    )
     user = prompt_files.fill(
         "single",
         question=_quoted(pair.instruction.prompt),
         answer=_quoted(pair.student_response) or NO_ANSWER,
         rubric=rubric_text(settings.rubric),
-        format=layout,
+        format=prompt_files.layout("reference", structured=structured, attempt=attempt),
     )
     messages = ({"role": "system", "content": prompt_files.text("single_system")}, {"role": "user", "content": user})
     return ChatRequest(key, messages, settings.sampling, Purpose.REVIEW, RESPONSE_FORMAT if structured else None)

@@ -3,17 +3,16 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from datetime import date, datetime, time, timedelta
+from datetime import date
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import F, QuerySet
-from django.db.models.fields.tuple_lookups import TupleGreaterThan, TupleLessThan
+from django.db.models import QuerySet
 from django.urls import reverse
-from django.utils import timezone
 
 from lionweb.audit_words import SENTENCES, sentence
 from lionweb.models import AuditEvent, Experiment, User
+from lionweb.selectors.by_time import between, page_by_time
 
 PAGE_SIZE = 50
 MOST_CHOICES = 500
@@ -67,21 +66,12 @@ class AuditChoices:
 
 
 def audit_page(state: AuditState) -> AuditPage:
-    backwards = bool(state.before)
-    found, cursor = events(state), _parsed(state.before or state.after)
-    order = ("at", "id") if backwards else ("-at", "-id")
-    if cursor:
-        compare = TupleGreaterThan if backwards else TupleLessThan
-        found = found.filter(compare((F("at"), F("id")), cursor))
-    rows = list(found.select_related("actor", "experiment").order_by(*order)[: PAGE_SIZE + 1])
-    more, rows = len(rows) > PAGE_SIZE, rows[:PAGE_SIZE]
-    if backwards:
-        rows.reverse()
-    has_newer, has_older = (more, bool(rows)) if backwards else (cursor is not None and bool(rows), more)
+    found = events(state).select_related("actor", "experiment")
+    page = page_by_time(found, after=state.after, before=state.before, size=PAGE_SIZE)
     return AuditPage(
-        rows=tuple(AuditRow(one, sentence(one.action, one.detail), target_url(one)) for one in rows),
-        newer=state.query(before=_cursor(rows[0]), after="") if has_newer else "",
-        older=state.query(after=_cursor(rows[-1]), before="") if has_older else "",
+        rows=tuple(AuditRow(one, sentence(one.action, one.detail), target_url(one)) for one in page.rows),
+        newer=state.query(before=page.newer, after="") if page.newer else "",
+        older=state.query(after=page.older, before="") if page.older else "",
     )
 
 
@@ -95,11 +85,7 @@ def events(state: AuditState) -> QuerySet[AuditEvent]:
         "experiment": state.experiment,
     }
     found = AuditEvent.objects.filter(**{name: value for name, value in exact.items() if value not in ("", None)})
-    if state.since:
-        found = found.filter(at__gte=_midnight(state.since))
-    if state.until:
-        found = found.filter(at__lt=_midnight(state.until + timedelta(days=1)))
-    return found
+    return between(found, state.since, state.until)
 
 
 def exported(state: AuditState) -> Iterator[tuple[Any, ...]]:
@@ -139,23 +125,3 @@ def audit_choices() -> AuditChoices:
         actions=tuple((name, name.replace(".", ": ").replace("_", " ")) for name in sorted(SENTENCES)),
         experiments=tuple(Experiment.objects.only("name").order_by("-pk")[:MOST_CHOICES]),
     )
-
-
-def _midnight(day: date) -> datetime:
-    return timezone.make_aware(datetime.combine(day, time.min))
-
-
-def _cursor(event: AuditEvent) -> str:
-    return f"{event.pk}:{event.at.isoformat()}"
-
-
-def _parsed(cursor: str) -> tuple[datetime, int] | None:
-    """None for the first page, and for a cursor that someone spoilt."""
-    pk, _, moment = cursor.partition(":")
-    if not pk.isdecimal() or len(pk) > 18:
-        return None
-    try:
-        at = datetime.fromisoformat(moment)
-    except ValueError:
-        return None
-    return (at, int(pk)) if timezone.is_aware(at) else None

@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from datetime import date, datetime, time, timedelta
+from datetime import date
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Count, F, Q, QuerySet, Sum
-from django.db.models.fields.tuple_lookups import TupleGreaterThan, TupleLessThan
-from django.utils import timezone
+from django.db.models import Count, Q, QuerySet, Sum
 
 from distill.records import Purpose
 from lionweb.models import Endpoint, Experiment, ModelCall
+from lionweb.selectors.by_time import between, page_by_time
 from lionweb.selectors.spend import PURPOSE_WORDS
 
 PAGE_SIZE = 50
@@ -90,30 +89,17 @@ def calls_of(state: LedgerState) -> QuerySet[ModelCall]:
         "outcome": state.outcome,
     }
     found = ModelCall.objects.filter(**{name: value for name, value in exact.items() if value not in ("", None)})
-    if state.since:
-        found = found.filter(at__gte=_midnight(state.since))
-    if state.until:
-        found = found.filter(at__lt=_midnight(state.until + timedelta(days=1)))
-    return found
+    return between(found, state.since, state.until)
 
 
 def ledger_page(state: LedgerState) -> LedgerPage:
-    backwards = bool(state.before)
-    found, cursor = calls_of(state), _parsed(state.before or state.after)
-    order = ("at", "id") if backwards else ("-at", "-id")
-    if cursor:
-        compare = TupleGreaterThan if backwards else TupleLessThan
-        found = found.filter(compare((F("at"), F("id")), cursor))
     related = ("endpoint", "experiment", "stage__iteration")
-    rows = list(found.select_related(*related).order_by(*order)[: PAGE_SIZE + 1])
-    more, rows = len(rows) > PAGE_SIZE, rows[:PAGE_SIZE]
-    if backwards:
-        rows.reverse()
-    has_newer, has_older = (more, bool(rows)) if backwards else (cursor is not None and bool(rows), more)
+    found = calls_of(state).select_related(*related)
+    page = page_by_time(found, after=state.after, before=state.before, size=PAGE_SIZE)
     return LedgerPage(
-        rows=tuple(rows),
-        newer=state.query(before=_cursor(rows[0]), after="") if has_newer else "",
-        older=state.query(after=_cursor(rows[-1]), before="") if has_older else "",
+        rows=page.rows,
+        newer=state.query(before=page.newer, after="") if page.newer else "",
+        older=state.query(after=page.older, before="") if page.older else "",
     )
 
 
@@ -179,23 +165,3 @@ def ledger_choices() -> LedgerChoices:
         purposes=tuple((purpose.value, PURPOSE_WORDS[purpose.value]) for purpose in Purpose),
         outcomes=OUTCOMES,
     )
-
-
-def _midnight(day: date) -> datetime:
-    return timezone.make_aware(datetime.combine(day, time.min))
-
-
-def _cursor(call: ModelCall) -> str:
-    return f"{call.pk}:{call.at.isoformat()}"
-
-
-def _parsed(cursor: str) -> tuple[datetime, int] | None:
-    """None for the first page, and for a cursor that someone spoilt."""
-    pk, _, moment = cursor.partition(":")
-    if not pk.isdecimal() or len(pk) > 18:
-        return None
-    try:
-        at = datetime.fromisoformat(moment)
-    except ValueError:
-        return None
-    return (at, int(pk)) if timezone.is_aware(at) else None

@@ -46,15 +46,13 @@ class SampledReviews(PairwiseReviews):
     """On a share of the Cache Pool, where the verdicts of this iteration's student are made."""
 
     salt: str
-
-    def _percent(self) -> float:
-        raise NotImplementedError
+    share: str  # the setting that says how many percent
 
     def _responses(self) -> QuerySet[Response]:
         iteration = self.stage.iteration
         experiment = iteration.experiment
         pool = pools_of.cache_pool(experiment, iteration.number)
-        drawn = sample(pool, f"{self.salt}/{experiment.settings.seed}", self._percent())
+        drawn = sample(pool, f"{self.salt}/{experiment.settings.seed}", getattr(self.settings, self.share))
         return student_responses(iteration).filter(
             author=iteration.checkpoint.author, instruction__in=drawn.values("pk")
         )
@@ -63,10 +61,7 @@ class SampledReviews(PairwiseReviews):
 class AskedAgain(SampledReviews):
     name = "asked-again"
     label = "reviews asked a second time"
-    salt = "again"
-
-    def _percent(self) -> float:
-        return self.settings.stability_percent
+    salt, share = "again", "stability_percent"
 
     def _named(self, referee: str) -> str:
         return referee + AGAIN
@@ -77,15 +72,12 @@ class SecondReferee(SampledReviews):
 
     name = "second-referee"
     label = "reviews by the second referee"
-    salt = "second"
+    salt, share = "second", "second_percent"
 
     def _endpoint(self) -> Endpoint:
         second = self.stage.iteration.experiment.second_endpoint
         assert second is not None  # a part of the stage only where there is one
         return second
-
-    def _percent(self) -> float:
-        return self.settings.second_percent
 
     def _responses(self) -> QuerySet[Response]:
         if self.settings.second_referee == "average":

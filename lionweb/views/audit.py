@@ -1,6 +1,3 @@
-from datetime import date
-
-from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -10,8 +7,7 @@ from lionweb.formula_safe import csv_lines
 from lionweb.models import Role
 from lionweb.permissions import needs
 from lionweb.selectors.audit_log import EXPORT_HEADER, AuditState, audit_choices, audit_page, exported
-
-MOST_DIGITS = 9
+from lionweb.views import asked
 
 
 @needs(Role.RESEARCHER)
@@ -38,30 +34,8 @@ def _state(request: HttpRequest) -> AuditState:
     text = {name: request.GET.get(name, "").replace("\0", "").strip() for name in names}
     return AuditState(
         **text,
-        actor=_number(request, "actor"),
-        experiment=_number(request, "experiment"),
-        since=_day(request, "since"),
-        until=_day(request, "until"),
+        actor=asked.number(request, "actor"),
+        experiment=asked.number(request, "experiment"),
+        since=asked.day(request, "since"),
+        until=asked.day(request, "until"),
     )
-
-
-def _number(request: HttpRequest, name: str) -> int | None:
-    value = request.GET.get(name, "").strip()
-    if not value:
-        return None
-    if not value.isdecimal() or len(value) > MOST_DIGITS:
-        raise BadRequest(f"{name} must be a number.")
-    return int(value)
-
-
-def _day(request: HttpRequest, name: str) -> date | None:
-    value = request.GET.get(name, "").strip()
-    if not value:
-        return None
-    try:
-        found = date.fromisoformat(value)
-    except ValueError as error:
-        raise BadRequest(f"{name} must be a day such as 2026-01-31.") from error
-    if not 1970 <= found.year <= 9000:
-        raise BadRequest(f"{name} is out of range.")
-    return found

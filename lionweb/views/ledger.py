@@ -1,6 +1,3 @@
-from datetime import date
-
-from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -17,8 +14,7 @@ from lionweb.selectors.ledger import (
     ledger_totals,
 )
 from lionweb.selectors.reuse import saved_by_reuse
-
-MOST_DIGITS = 9
+from lionweb.views import asked
 
 
 @require_GET
@@ -53,30 +49,8 @@ def _state(request: HttpRequest) -> LedgerState:
     text = {name: request.GET.get(name, "").replace("\0", "").strip() for name in names}
     return LedgerState(
         **text,
-        experiment=_number(request, "experiment"),
-        endpoint=_number(request, "endpoint"),
-        since=_day(request, "since"),
-        until=_day(request, "until"),
+        experiment=asked.number(request, "experiment"),
+        endpoint=asked.number(request, "endpoint"),
+        since=asked.day(request, "since"),
+        until=asked.day(request, "until"),
     )
-
-
-def _number(request: HttpRequest, name: str) -> int | None:
-    value = request.GET.get(name, "").strip()
-    if not value:
-        return None
-    if not (value.isascii() and value.isdecimal()) or len(value) > MOST_DIGITS:
-        raise BadRequest(f"{name} must be a number.")
-    return int(value)
-
-
-def _day(request: HttpRequest, name: str) -> date | None:
-    value = request.GET.get(name, "").strip()
-    if not value:
-        return None
-    try:
-        found = date.fromisoformat(value)
-    except ValueError as error:
-        raise BadRequest(f"{name} must be a day such as 2026-01-31.") from error
-    if not 1970 <= found.year <= 9000:
-        raise BadRequest(f"{name} is out of range.")
-    return found
