@@ -76,10 +76,6 @@ class Ratios:
     def sources(self) -> dict[str, CallRatios]:
         return {"answer": self.answer, "review": self.review, "generate": self.generate}
 
-    @property
-    def has_defaults(self) -> bool:
-        return any(one.source == "default" for one in self.sources.values())
-
 
 @dataclass(frozen=True)
 class PoolCounts:
@@ -148,6 +144,16 @@ class Plan:
     @property
     def total(self) -> PlanRow:
         return together(self.rows)
+
+    @property
+    def basis(self) -> dict[str, CallRatios]:
+        """Where the ratios of the purposes come from that are paid for at all."""
+        paid = {row.purpose for row in self.rows}
+        return {purpose: ratios for purpose, ratios in self.ratios.sources.items() if purpose in paid}
+
+    @property
+    def has_defaults(self) -> bool:
+        return any(one.source == "default" for one in self.basis.values())
 
     def by_purpose(self) -> Iterator[tuple[str, PlanRow]]:
         for purpose in ("answer", "review", "generate"):

@@ -63,7 +63,7 @@ def test_three_iterations_cost_what_was_planned(mock, alice):
     run_through(make_experiment(alice, settings=FIRST, pool=pool, endpoint=endpoint), alice)
     settings = replace(FIRST, iterations=3, seed=1, pools=replace(FIRST.pools, train=30, cache=30, heldout=8))
     plan = plan_of(settings, pool, None, endpoint)
-    assert not plan.ratios.has_defaults
+    assert not plan.has_defaults
     assert 0 < plan.counts.answered < plan.counts.to_answer, "some were answered by the first experiment"
     request = urllib.request.Request(f"{mock.base_url.removesuffix('/v1')}/reset", method="POST")
     urllib.request.urlopen(request, timeout=10).close()

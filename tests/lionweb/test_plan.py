@@ -71,6 +71,11 @@ class TestArithmetic:
         again, second = 20 * (100 * 1 + 50 * 2) / 1e6, 4 * (100 + 50) * 100 / 1e6
         assert more.usd.expected == pytest.approx(plain.usd.expected + again + second)
 
+    def test_it_rests_on_the_ratios_of_what_is_paid_for_alone(self):
+        settings = replace(SETTINGS, referee=RefereeSettings(mode="likelihood"))
+        assert set(build_plan(settings, COUNTS, RATIOS, PRICES).basis) == {"answer", "generate"}
+        assert set(build_plan(SETTINGS, COUNTS, RATIOS, PRICES).basis) == {"answer", "review", "generate"}
+
     def test_money_follows_from_tokens_and_prices(self):
         row = build_plan(SETTINGS, COUNTS, RATIOS, PRICES).rows[0]
         assert (row.prompt_tokens.expected, row.completion_tokens.expected) == (220, 1100)
@@ -105,7 +110,7 @@ class TestArithmetic:
 class TestMeasuring:
     def test_without_any_measurement_it_says_so_and_the_range_is_wide(self):
         plan = plan_of(SETTINGS, make.make_pool(rows=40), None, make.make_endpoint())
-        assert plan.ratios.has_defaults
+        assert plan.has_defaults
         assert {one.source for one in plan.ratios.sources.values()} == {"default"}
         assert plan.total.tokens.high > 3 * plan.total.tokens.low
 
